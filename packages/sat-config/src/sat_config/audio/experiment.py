@@ -1,0 +1,59 @@
+"""The root of an audio document: one Struct per model type."""
+
+from __future__ import annotations
+
+import sat_config.audio.autoencoder as autoencoder
+import sat_config.audio.dataset as datasets
+import sat_config.audio.diffusion as diffusion
+import sat_config.audio.preencode as pre
+import sat_config.audio.training as training_blocks
+from sat_config.node import Hertz, Positive
+from sat_config.registry import Open, family, member
+from sat_config.run import Experiment
+
+
+@family("model type", root=True)
+class AudioExperiment(Experiment, kw_only=True, tag_field="model_type"):
+    """An experiment on audio: run keys, SAT's model keys, and the data.
+
+    Attributes:
+        sample_rate: Samples per second of all audio; files at other rates are resampled.
+        sample_size: Samples per training crop.
+        audio_channels: Channels of all audio; files are mixed up or down.
+        dataset: Training data.
+        val_dataset: Data kept out of training, for validation and demos.
+        preencode: How sat-preencode turns `dataset` into latents.
+    """
+
+    sample_rate: Hertz
+    sample_size: Positive
+    audio_channels: Positive = 2
+    dataset: Open[datasets.DatasetNode] | None = None
+    val_dataset: Open[datasets.DatasetNode] | None = None
+    preencode: pre.Preencode | None = None
+
+
+@member
+class AutoencoderExperiment(AudioExperiment, kw_only=True, tag="autoencoder"):
+    """An autoencoder.
+
+    Attributes:
+        model: The network.
+        training: How it is trained; not needed to use it.
+    """
+
+    model: autoencoder.AutoencoderConfig
+    training: training_blocks.AutoencoderTraining | None = None
+
+
+@member
+class DiffusionUncondExperiment(AudioExperiment, kw_only=True, tag="diffusion_uncond"):
+    """An unconditional diffusion model.
+
+    Attributes:
+        model: The network.
+        training: How it is trained; not needed to use it.
+    """
+
+    model: Open[diffusion.DiffusionUncondNode]
+    training: training_blocks.DiffusionUncondTraining | None = None

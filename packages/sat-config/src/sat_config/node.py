@@ -1,0 +1,33 @@
+"""`Node`, the base of every Struct of a configuration, and the constrained types of fields."""
+
+from typing import Annotated, dataclass_transform
+
+import msgspec
+from msgspec import Meta
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a configuration file: frozen, closed to unknown keys, built by keyword only.
+
+    msgspec hands the first two on to subclasses but not `kw_only`, which every subclass repeats.
+    """
+
+
+Positive = Annotated[int, Meta(ge=1)]
+NonNegative = Annotated[int, Meta(ge=0)]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+NonNegativeFloat = Annotated[float, Meta(ge=0)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Hertz = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1, pattern=r"^[\w][\w.+-]*$")]
+
+InputPath = Annotated[str, Meta(min_length=1, extra={"path": "input"})]
+"""A file or folder to read: relative to the file that names it."""
+
+OutputPath = Annotated[str, Meta(min_length=1, extra={"path": "output"})]
+"""A file or folder to write: relative to the working directory."""
+
+CheckpointPath = Annotated[str, Meta(min_length=1, extra={"path": "checkpoint"})]
+"""Weights to read: a file, a run folder or `runs/NAME/latest`; beside the naming file, else below
+the working directory."""
