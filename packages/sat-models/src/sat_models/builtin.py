@@ -1,0 +1,1 @@
+"""Table of contents: importing this registers every builder that the package brings."""

@@ -1,0 +1,19 @@
+"""Mistakes of people that this package explains; the message is all that is shown."""
+
+from sat_config.errors import UserError
+
+
+class AudioError(UserError):
+    """An audio file that cannot be read or written; the message names file and reason."""
+
+
+class DataError(UserError):
+    """A dataset that yields nothing, or items that do not fit the experiment."""
+
+
+class CheckpointError(UserError):
+    """Weights that cannot be found, opened or matched to a model."""
+
+
+class MissingBuilderError(UserError):
+    """A node that is known to the schema but that nothing installed can build."""
