@@ -1,0 +1,1 @@
+"""A small software studio: notation, voices, mixing and the tunes written for them."""
