@@ -1,0 +1,147 @@
+"""Which items a dataset is cut into: decided before anything is encoded, the same at every start.
+
+An item is a stretch of `sample_size` samples of one file. Stretches follow one another without gaps
+or overlaps from the file's first sample; there is no chance in it, and no sign is ever flipped.
+What remains at the end of a file is an item too, padded with zeros, unless it is shorter than a
+quarter of `sample_size` and not all there is of the file.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sat_config.node import Node
+
+MIN_TAIL = 4
+"""The last stretch of a file counts from one part in so many of `sample_size`."""
+
+
+class Item(Node, kw_only=True):
+    """One latent to be made.
+
+    Attributes:
+        id: Dataset id, relative path and first sample; the same wherever the data lies.
+        file: The latent's file, relative to the latent folder.
+        dataset: Id of the dataset.
+        relpath: The audio file below the dataset's folder, with forward slashes.
+        start_sample: First sample, at the experiment's sample rate.
+        num_samples: Samples of audio in it; the rest of the item is zeros.
+        frames: Latent frames.
+        valid_frames: Latent frames that audio reaches.
+        seconds_start: First sample, in seconds.
+        seconds_total: Length of the whole file, in seconds.
+    """
+
+    id: str
+    file: str
+    dataset: str
+    relpath: str
+    start_sample: int
+    num_samples: int
+    frames: int
+    valid_frames: int
+    seconds_start: float
+    seconds_total: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """An audio file that can be read.
+
+    Attributes:
+        dataset: Id of its dataset.
+        relpath: Its path below the dataset's folder, with forward slashes.
+        path: Where it is.
+        num_samples: Its length in samples, at the experiment's sample rate.
+    """
+
+    dataset: str
+    relpath: str
+    path: Path
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class PlannedItem:
+    """An item and the file that it is read from."""
+
+    item: Item
+    source: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All items of a dataset, in their order.
+
+    Attributes:
+        items: Ordered by file and, within a file, by time.
+        batch_size: Items per batch; the last batch may hold fewer.
+        left_out_samples: Samples in tails that are too short for an item.
+    """
+
+    items: tuple[PlannedItem, ...]
+    batch_size: int
+    left_out_samples: int
+
+    def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
+        """The items in groups that never change, whatever has been encoded already."""
+        for start in range(0, len(self.items), self.batch_size):
+            yield self.items[start : start + self.batch_size]
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of audio in all items."""
+        return sum(planned.item.num_samples for planned in self.items)
+
+
+def stretches(num_samples: int, *, sample_size: int) -> list[tuple[int, int]]:
+    """Cut a file: first sample and number of samples of each item.
+
+    Args:
+        num_samples: Length of the file, at least 1.
+        sample_size: Samples per item.
+    """
+    whole, tail = divmod(num_samples, sample_size)
+    cuts = [(index * sample_size, sample_size) for index in range(whole)]
+    if tail and (not cuts or tail * MIN_TAIL >= sample_size):
+        cuts.append((whole * sample_size, tail))
+    return cuts
+
+
+def plan_items(
+    sources: Sequence[Source],
+    *,
+    sample_rate: int,
+    sample_size: int,
+    hop_length: int,
+    batch_size: int,
+) -> Plan:
+    """Cut every file into items.
+
+    Args:
+        sources: The files, in order.
+        sample_rate: Hz that lengths are counted at.
+        sample_size: Samples per item, a multiple of `hop_length`.
+        hop_length: Samples per latent frame.
+        batch_size: Items that are encoded together.
+    """
+    items = []
+    left_out = 0
+    for source in sources:
+        cuts = stretches(source.num_samples, sample_size=sample_size)
+        left_out += source.num_samples - sum(length for _, length in cuts)
+        for start, length in cuts:
+            item = Item(
+                id=f"{source.dataset}/{source.relpath}#{start}",
+                file=f"{source.dataset}/{source.relpath}/{start:012d}.npy",
+                dataset=source.dataset,
+                relpath=source.relpath,
+                start_sample=start,
+                num_samples=length,
+                frames=sample_size // hop_length,
+                valid_frames=-(-length // hop_length),
+                seconds_start=start / sample_rate,
+                seconds_total=source.num_samples / sample_rate,
+            )
+            items.append(PlannedItem(item, source.path))
+    return Plan(items=tuple(items), batch_size=batch_size, left_out_samples=left_out)

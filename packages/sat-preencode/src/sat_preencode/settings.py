@@ -1,0 +1,110 @@
+"""What the bytes of a latent depend on, and what a latent folder says about itself.
+
+Two runs may share a folder only if their `Settings` are equal. Batch size, device and the places of
+files are left out on purpose: they may change between a run and its continuation. A different batch
+size or device moves latents by rounding errors only.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from sat_config.audio.autoencoder import AutoencoderConfig
+from sat_config.node import Node
+
+FORMAT = "sat-latents"
+VERSION = 1
+
+Table = dict[str, Any]
+
+
+class Settings(Node, kw_only=True):
+    """Everything that decides what latents come out; never a path.
+
+    Attributes:
+        autoencoder_fingerprint: Of the weights, by `sat_models.checkpoint.fingerprint`.
+        sample_rate: Hz of the audio that goes in.
+        sample_size: Samples per item.
+        channels: Audio channels.
+        latent: Whether a Gaussian latent is sampled or its mean is kept.
+        seed: Seeds the samples; None where nothing is sampled.
+        arithmetic: Number format that the encoder computes in.
+        encoder: The nodes between audio and latents, as JSON: pretransform, encoder, bottleneck.
+    """
+
+    autoencoder_fingerprint: str
+    sample_rate: int
+    sample_size: int
+    channels: int
+    latent: Literal["sample", "mean"]
+    seed: int | None
+    arithmetic: str
+    encoder: Table
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of these settings as JSON with sorted keys."""
+        text = msgspec.json.encode(self, order="deterministic")
+        return hashlib.sha256(text).hexdigest()[:16]
+
+    def differences(self, other: "Settings") -> list[str]:
+        """One line per value that `other` has differently: its path, the other's value, ours."""
+        ours, theirs = self._leaves(), other._leaves()
+        return [
+            f"{path}: {_shown(theirs.get(path))} there, {_shown(ours.get(path))} now"
+            for path in sorted(ours.keys() | theirs.keys())
+            if ours.get(path) != theirs.get(path)
+        ]
+
+    def _leaves(self) -> Table:
+        return dict(_leaves(msgspec.to_builtins(self)))
+
+
+class Details(Node, kw_only=True):
+    """The content of `details.json`: where the latents of a folder come from.
+
+    Attributes:
+        format: Always "sat-latents".
+        version: Version of the folder's layout.
+        config: The resolved experiment, whole.
+        checkpoint: The checkpoint, as the experiment names it.
+        autoencoder_fingerprint: Of the weights.
+        settings_fingerprint: Of `settings`.
+        sample_rate: Hz of the audio that was encoded.
+        hop_length: Samples per latent frame.
+        latent_dim: Channels of the latents.
+        sample_size: Samples per item.
+        settings: What a continuation must agree with.
+    """
+
+    format: str = FORMAT
+    version: int = VERSION
+    config: Table
+    checkpoint: str
+    autoencoder_fingerprint: str
+    settings_fingerprint: str
+    sample_rate: int
+    hop_length: int
+    latent_dim: int
+    sample_size: int
+    settings: Settings
+
+
+def encoder_table(node: AutoencoderConfig) -> Table:
+    """The parts of an autoencoder's node that lie between audio and latents, as plain tables."""
+    table: Table = msgspec.to_builtins(node)
+    return {key: table[key] for key in ("pretransform", "encoder", "bottleneck")}
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else msgspec.json.encode(value).decode()

@@ -1,0 +1,210 @@
+"""The latent folder: whole files only, and a restart finds out what is there by looking.
+
+A file is written under a temporary name, flushed to the disk and then renamed, the latent before
+its sidecar, so an item whose sidecar agrees with it is finished, whenever the process was killed.
+One process writes at a time; a lock on the folder, which the system drops with the process, sees to
+it.
+"""
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from jaxtyping import Float
+
+from sat_preencode.errors import StoreError
+from sat_preencode.plan import Item
+from sat_preencode.settings import FORMAT, VERSION, Details, Settings
+
+DETAILS = "details.json"
+MANIFEST = "manifest.jsonl"
+BAD_FILES = "bad_files.jsonl"
+
+
+class Entry(Item, kw_only=True):
+    """A finished item: a line of the manifest, and the latent's sidecar.
+
+    Attributes:
+        sha256: Of the latent's file.
+    """
+
+    sha256: str
+
+
+class _Known(msgspec.Struct):
+    """The part of `details.json` that every version must have."""
+
+    format: str
+    version: int
+
+
+class LatentStore:
+    """A latent folder, open for writing."""
+
+    def __init__(self, folder: Path, *, latent_dim: int) -> None:
+        """Use `folder`; nothing is touched yet.
+
+        Args:
+            folder: Where the latents go; created when first needed.
+            latent_dim: Channels of the latents.
+        """
+        self.folder = folder
+        self.latent_dim = latent_dim
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing to the folder.
+
+        Raises:
+            StoreError: Another process does, or the folder cannot be made.
+        """
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if sys.platform == "win32":
+            yield
+            return
+        import fcntl
+
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"another process is writing to {self.folder}; wait until it ends, or set"
+                    " preencode.output_path to another folder"
+                ) from None
+            yield
+        finally:
+            os.close(handle)
+
+    def claim(self, details: Details) -> None:
+        """Make the folder this run's, or refuse.
+
+        Args:
+            details: What this run would write; `details.json` is replaced when settings agree.
+
+        Raises:
+            StoreError: The folder holds something else, or latents of other settings.
+        """
+        path = self.folder / DETAILS
+        if path.exists():
+            self._compare(_read_settings(path), details.settings)
+        elif any(not child.name.startswith(".") for child in self.folder.iterdir()):
+            raise StoreError(
+                f"{self.folder} is not empty and has no {DETAILS}, so it is no latent folder; set"
+                " preencode.output_path to a new or empty one"
+            )
+        content = msgspec.json.format(msgspec.json.encode(details), indent=2) + b"\n"
+        if not path.exists() or path.read_bytes() != content:
+            write_whole(path, content)
+
+    def find(self, item: Item) -> Entry | None:
+        """The finished item as the folder has it, or None if it has to be made (again)."""
+        path = self.folder / item.file
+        try:
+            entry = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Entry)
+            content = path.read_bytes()
+            shape = np.load(io.BytesIO(content), allow_pickle=False).shape
+        except (OSError, ValueError, EOFError):  # msgspec's errors are ValueErrors
+            return None
+        expected = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
+        return entry if entry == expected and shape == (self.latent_dim, item.frames) else None
+
+    def write(self, item: Item, latents: Float[np.ndarray, "d l"]) -> Entry:
+        """Write one item, latent first.
+
+        Args:
+            item: What it is.
+            latents: Its latents; stored as float32.
+
+        Raises:
+            StoreError: The disk refuses.
+            ValueError: The latents do not have the shape that the plan expects.
+        """
+        if latents.shape != (self.latent_dim, item.frames):
+            raise ValueError(
+                f"{item.id}: latents of shape {(self.latent_dim, item.frames)} expected, got"
+                f" {latents.shape}"
+            )
+        buffer = io.BytesIO()
+        np.save(buffer, np.ascontiguousarray(latents, dtype=np.float32), allow_pickle=False)
+        content = buffer.getvalue()
+        entry = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
+        path = self.folder / item.file
+        write_whole(path, content)
+        write_whole(path.with_suffix(".json"), msgspec.json.encode(entry) + b"\n")
+        return entry
+
+    def write_manifest(self, entries: Iterable[Entry]) -> None:
+        """Write the list of all items, sorted by id: the sign that the folder is complete.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        lines = [msgspec.json.encode(entry) for entry in sorted(entries, key=lambda e: e.id)]
+        write_whole(self.folder / MANIFEST, b"".join(line + b"\n" for line in lines))
+
+    def _compare(self, theirs: Settings, ours: Settings) -> None:
+        if differences := ours.differences(theirs):
+            listed = "\n".join(f"  {line}" for line in differences)
+            raise StoreError(
+                f"{self.folder} holds latents of other settings:\n{listed}\nEither set"
+                " preencode.output_path to another folder, or restore these settings to continue"
+                " this one"
+            )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that `path` is there whole or not at all, even after a power cut.
+
+    The temporary name is the same every time, so a file left by a killed process is used up.
+
+    Raises:
+        StoreError: The disk refuses.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; what has been written is kept, and"
+            " the same command continues from there"
+        ) from error
+
+
+def _read_settings(path: Path) -> Settings:
+    content = path.read_bytes()
+    way_out = "set preencode.output_path to another folder"
+    try:
+        known = msgspec.json.decode(content, type=_Known)
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{path} does not describe a latent folder ({error}); {way_out}"
+        ) from error
+    if (known.format, known.version) != (FORMAT, VERSION):
+        raise StoreError(
+            f"{path} describes {known.format} version {known.version}; this program writes {FORMAT}"
+            f" version {VERSION}; {way_out}"
+        )
+    try:
+        return msgspec.json.decode(content, type=Details).settings
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{path} is damaged ({error}); {way_out}") from error

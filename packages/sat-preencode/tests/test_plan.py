@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from sat_preencode.plan import Source, plan_items, stretches
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "expected"),
+    [
+        (256, [(0, 256)]),
+        (512, [(0, 256), (256, 256)]),
+        (512 + 64, [(0, 256), (256, 256), (512, 64)]),
+        (512 + 63, [(0, 256), (256, 256)]),
+        (3, [(0, 3)]),
+    ],
+)
+def test_stretches_follow_each_other_and_drop_only_short_tails(num_samples, expected):
+    assert stretches(num_samples, sample_size=256) == expected
+
+
+def plan(*sources, batch_size=2):
+    return plan_items(
+        sources, sample_rate=1000, sample_size=256, hop_length=8, batch_size=batch_size
+    )
+
+
+def test_plan_names_items_by_dataset_file_and_sample_and_never_by_place():
+    here = plan(Source("music", "a/x.wav", Path("/here/a/x.wav"), 300))
+    there = plan(Source("music", "a/x.wav", Path("/there/a/x.wav"), 300))
+    assert [planned.item for planned in here.items] == [planned.item for planned in there.items]
+    assert here.items[0].item.id == "music/a/x.wav#0"
+    assert here.items[0].item.file == "music/a/x.wav/000000000000.npy"
+
+
+def test_plan_counts_valid_samples_and_frames_of_a_padded_item():
+    item = plan(Source("m", "x.wav", Path("x.wav"), 256 + 65)).items[1].item
+    assert (item.num_samples, item.frames, item.valid_frames) == (65, 32, 9)
+    assert (item.seconds_start, item.seconds_total) == (0.256, 0.321)
+
+
+def test_plan_counts_what_it_leaves_out():
+    planned = plan(Source("m", "x.wav", Path("x.wav"), 256 + 60), Source("m", "y", Path("y"), 9))
+    assert planned.left_out_samples == 60
+    assert planned.num_samples == 256 + 9
+
+
+def test_batches_cover_every_item_once_in_order():
+    planned = plan(Source("m", "x.wav", Path("x.wav"), 5 * 256), batch_size=2)
+    assert [len(batch) for batch in planned.batches()] == [2, 2, 1]
+    assert tuple(item for batch in planned.batches() for item in batch) == planned.items
