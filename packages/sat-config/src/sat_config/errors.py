@@ -11,7 +11,7 @@ Path = tuple[str | int, ...]
 
 
 class UserError(ValueError):
-    """A mistake that its message explains to the person who can mend it; shown without traceback."""
+    """A mistake that its message explains to the person who can mend it; no traceback is shown."""
 
 
 class MissingExtraError(UserError, ImportError):
@@ -114,7 +114,7 @@ def render(problems: Iterable[Problem], *, colour: bool = False) -> str:
 def report(problems: Iterable[Problem], stream: TextIO | None = None) -> None:
     """Write problems to `stream` (standard error), coloured where that helps."""
     out = stream or sys.stderr
-    print(render(problems, colour=wants_colour(out)), file=out)  # noqa: T201 - the console is meant
+    print(render(problems, colour=wants_colour(out)), file=out)
 
 
 def _render_one(problem: Problem, colour: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -67,6 +67,8 @@ class Experiment(Node, kw_only=True):
             written to the run's ledger.
         experiment: Description and tags.
         checks: Accepted rules and accepted unknown keys.
+        ignored: Accepted unknown keys, by path, kept as they were found. The one place of free
+            form: nobody knows what they mean.
     """
 
     name: Name = "sat"
@@ -91,3 +93,4 @@ class Experiment(Node, kw_only=True):
     on_bad_file: Literal["error", "skip"] = "skip"
     experiment: ExperimentInfo = ExperimentInfo()
     checks: Checks = Checks()
+    ignored: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies it per instance

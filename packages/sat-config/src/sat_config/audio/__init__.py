@@ -1,3 +1,4 @@
 """The audio family: every node of stable-audio-tools' files. Importing this registers it."""
 
-import sat_config.audio.experiment  # noqa: F401 - registers the roots and all below them
+import sat_config.audio.experiment  # registers the roots and all below them
+import sat_config.audio.rules  # noqa: F401 - enters the rules

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sat_config.audio.encoder import Multipliers, Strides, _product
+import math
+
+from sat_config.audio.encoder import Multipliers, Strides
 from sat_config.node import Node, Positive
 from sat_config.registry import family, member
 
@@ -18,6 +20,26 @@ class DecoderNode(Node, kw_only=True, tag_field="type"):
 
     requires_grad: bool = True
     soft_clip: bool = False
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """Upsampling factor of each stage."""
+        raise NotImplementedError
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the latents that come in."""
+        raise NotImplementedError
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the signal that goes out."""
+        raise NotImplementedError
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per latent frame."""
+        return math.prod(self.factors)
 
 
 class OobleckDecoderConfig(Node, kw_only=True):
@@ -46,11 +68,6 @@ class OobleckDecoderConfig(Node, kw_only=True):
     use_nearest_upsample: bool = False
     final_tanh: bool = True
 
-    @property
-    def hop_length(self) -> int:
-        """Samples per latent frame."""
-        return _product(self.strides[: len(self.c_mults)])
-
 
 @member
 class OobleckDecoderNode(DecoderNode, kw_only=True, tag="oobleck"):
@@ -61,3 +78,18 @@ class OobleckDecoderNode(DecoderNode, kw_only=True, tag="oobleck"):
     """
 
     config: OobleckDecoderConfig
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The strides that have a width multiplier."""
+        return self.config.strides[: len(self.config.c_mults)]
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the latents that come in."""
+        return self.config.latent_dim
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the signal that goes out."""
+        return self.config.out_channels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from msgspec import Meta
@@ -22,6 +23,26 @@ class EncoderNode(Node, kw_only=True, tag_field="type"):
     """
 
     requires_grad: bool = True
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """Downsampling factor of each stage."""
+        raise NotImplementedError
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the signal that comes in."""
+        raise NotImplementedError
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that go out, to the bottleneck."""
+        raise NotImplementedError
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per latent frame."""
+        return math.prod(self.factors)
 
 
 class OobleckEncoderConfig(Node, kw_only=True):
@@ -45,11 +66,6 @@ class OobleckEncoderConfig(Node, kw_only=True):
     use_snake: bool = False
     antialias_activation: bool = False
 
-    @property
-    def hop_length(self) -> int:
-        """Samples per latent frame."""
-        return _product(self.strides[: len(self.c_mults)])
-
 
 @member
 class OobleckEncoderNode(EncoderNode, kw_only=True, tag="oobleck"):
@@ -61,9 +77,17 @@ class OobleckEncoderNode(EncoderNode, kw_only=True, tag="oobleck"):
 
     config: OobleckEncoderConfig
 
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """The strides that have a width multiplier."""
+        return self.config.strides[: len(self.config.c_mults)]
 
-def _product(factors: tuple[int, ...]) -> int:
-    result = 1
-    for factor in factors:
-        result *= factor
-    return result
+    @property
+    def in_channels(self) -> int:
+        """Channels of the signal that comes in."""
+        return self.config.in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that go out, to the bottleneck."""
+        return self.config.latent_dim

@@ -17,6 +17,16 @@ class PretransformNode(Node, kw_only=True, tag_field="type"):
 
     enable_grad: bool = False
 
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame of what comes out."""
+        raise NotImplementedError
+
+    @property
+    def latent_dim(self) -> int:
+        """Channels of what comes out."""
+        raise NotImplementedError
+
 
 @member
 class AutoencoderPretransformNode(PretransformNode, kw_only=True, tag="autoencoder"):
@@ -31,3 +41,13 @@ class AutoencoderPretransformNode(PretransformNode, kw_only=True, tag="autoencod
     config: autoencoder.AutoencoderConfig
     scale: PositiveFloat = 1.0
     iterate_batch: bool = False
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per latent frame."""
+        return self.config.downsampling_ratio
+
+    @property
+    def latent_dim(self) -> int:
+        """Channels of the latents."""
+        return self.config.latent_dim

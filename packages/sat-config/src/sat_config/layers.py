@@ -1,0 +1,359 @@
+"""Layers: which documents an experiment is made of, and how they fold into one table.
+
+Every value of the folded table keeps a `Trace` of who set it, so that a message can name the file
+and line that a person must edit.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from sat_config import document, schema
+from sat_config.document import Document, DocumentError, Source, Table, at, kind_of
+from sat_config.errors import Path, Problem, format_path
+from sat_config.schema import Slot
+
+PATH_KEYS: dict[str, Path] = {
+    "model_config": (),
+    "dataset_config": ("dataset",),
+    "val_dataset_config": ("val_dataset",),
+}
+"""stable-audio-tools' keys that name a document, and where it goes."""
+
+LAYER_KEYS = ("include", *PATH_KEYS, "overrides")
+"""Root keys that steer the loading and are gone from the result."""
+
+
+class Origin(msgspec.Struct, frozen=True, eq=False):
+    """Who set a value: a source, and the place in it.
+
+    Attributes:
+        source: The file or command-line word.
+        path: The value's path in that source.
+    """
+
+    source: Source
+    path: Path = ()
+
+    def place(self) -> str:
+        """`file:line`, or the command-line word."""
+        found = self.source.locate(self.path)
+        return f"{self.source.name}:{found[0]}" if found else self.source.name
+
+
+class Trace(msgspec.Struct, eq=False):
+    """Who set a value, who set parts of it later, and what was there before.
+
+    Attributes:
+        origin: Who set it.
+        children: Parts that were set apart from the whole.
+        previous: What this one replaced.
+    """
+
+    origin: Origin
+    children: dict[str | int, "Trace"] = {}
+    previous: "Trace | None" = None
+
+    def find(self, path: Path) -> Origin:
+        """The origin of the value at `path` below here."""
+        node, rest = self, path
+        while rest and rest[0] in node.children:
+            node, rest = node.children[rest[0]], rest[1:]
+        return Origin(node.origin.source, (*node.origin.path, *rest))
+
+
+class Layer(msgspec.Struct, eq=False):
+    """One document on its place in the fold.
+
+    Attributes:
+        document: The document.
+        take: The part of it that counts.
+        at: Where that part goes.
+    """
+
+    document: Document
+    take: Path = ()
+    at: Path = ()
+
+    def content(self) -> Table | None:
+        """What this layer adds, mounted at its place; None if the part is not in it."""
+        part: Any = {k: v for k, v in self.document.data.items() if k not in LAYER_KEYS}
+        for key in self.take:
+            if not isinstance(part, dict) or key not in part:
+                return None
+            part = part[key]
+        for key in reversed(self.at):
+            part = {key: part}
+        return part if isinstance(part, dict) else None
+
+    def overrides(self) -> list[Any]:
+        """The layer's own `overrides` list, as written."""
+        found = self.document.data.get("overrides", [])
+        return found if isinstance(found, list) else [found]
+
+
+class Folded(msgspec.Struct, eq=False):
+    """The table that layers and overrides fold into.
+
+    Attributes:
+        tree: The values.
+        trace: Who set them.
+        slot: What the root accepts, once that is known.
+        problems: What went wrong on the way.
+    """
+
+    tree: Table
+    trace: Trace
+    slot: Slot | None = None
+    problems: list[Problem] = []
+
+
+# ------------------------------------------------------------------------------------- expansion
+
+
+def expand(top: Document) -> list[Layer]:
+    """All layers of a document, lowest first, itself last.
+
+    Raises:
+        DocumentError: A file is missing or broken, an entry is malformed, or files include each
+            other in a circle.
+    """
+    problems: list[Problem] = []
+    layers = list(_expand(top, (_identity(top.source.name),), problems))
+    if problems:
+        raise DocumentError(*problems)
+    return layers
+
+
+def _expand(top: Document, chain: tuple[str, ...], problems: list[Problem]) -> Iterator[Layer]:
+    for name, take, mount, key_path in _references(top, problems):
+        identity = _identity(name)
+        if identity in chain:
+            shown = " -> ".join(map(_short, (*chain[chain.index(identity) :], identity)))
+            problems.append(
+                at(top.source, key_path, "include-cycle", f"files include each other: {shown}")
+            )
+            continue
+        yield from _mounted(top, name, take, mount, key_path, (*chain, identity), problems)
+    yield Layer(top)
+
+
+def _mounted(
+    top: Document,
+    name: str,
+    take: Path,
+    mount: Path,
+    key_path: Path,
+    chain: tuple[str, ...],
+    problems: list[Problem],
+) -> Iterator[Layer]:
+    try:
+        included = document.read(name)
+    except DocumentError as error:
+        for problem in error.problems:
+            if problem.line is None:  # a file that cannot be read: point at who names it
+                here = at(top.source, key_path, problem.code, "")
+                problem = msgspec.structs.replace(
+                    here,
+                    message=f"{_short(name)}: {problem.message}",
+                    suggestion=problem.suggestion,
+                )
+            problems.append(problem)
+        return
+    before = len(problems)
+    layers = [
+        Layer(below.document, *_compose(below, take, mount))
+        for below in _expand(included, chain, problems)
+    ]
+    if before == len(problems) and all(layer.content() is None for layer in layers):
+        known = ", ".join(map(repr, included.data))
+        problems.append(
+            at(
+                top.source,
+                key_path,
+                "nothing-to-take",
+                f"{_short(name)} has no table {format_path(take)!r}; its root keys are {known}",
+            )
+        )
+    yield from layers
+
+
+def _compose(below: Layer, take: Path, mount: Path) -> tuple[Path, Path]:
+    """The `take` and `at` of a layer of an included file, seen from the including one."""
+    if below.at[: len(take)] == take:
+        return below.take, (*mount, *below.at[len(take) :])
+    if take[: len(below.at)] == below.at:
+        return (*below.take, *take[len(below.at) :]), mount
+    return ("\0",), mount  # a part that the including file does not take
+
+
+def _references(top: Document, problems: list[Problem]) -> Iterator[tuple[str, Path, Path, Path]]:
+    """(file, take, at, path of the naming key) of everything a document names as a layer."""
+    entries = top.data.get("include", [])
+    if not isinstance(entries, list):
+        entries = [entries]
+    for number, entry in enumerate(entries):
+        key_path: Path = ("include", number)
+        parsed = _entry(entry)
+        if isinstance(parsed, str):
+            problems.append(at(top.source, key_path, "bad-include", parsed))
+        else:
+            yield _locate(top.source, parsed[0]), parsed[1], parsed[2], key_path
+    for key, mount in PATH_KEYS.items():
+        name = top.data.get(key)
+        if isinstance(name, str) and name:
+            yield _locate(top.source, name), (), mount, (key,)
+        elif name not in (None, ""):
+            problems.append(
+                at(top.source, (key,), "bad-include", f"expected a file, found {kind_of(name)}")
+            )
+
+
+def _entry(entry: object) -> tuple[str, Path, Path] | str:
+    """The parts of one include entry, or what is wrong with it."""
+    if isinstance(entry, str) and entry:
+        return entry, (), ()
+    if not isinstance(entry, dict):
+        return f"expected a file or {{ path, take, at }}, found {kind_of(entry)}"
+    if unknown := set(entry) - {"path", "take", "at"}:
+        return f"unknown {', '.join(map(repr, sorted(unknown)))}; an include has path, take, at"
+    wrong = [key for key, value in entry.items() if not isinstance(value, str) or not value]
+    if wrong or "path" not in entry:
+        return "an include needs 'path'; path, take and at are text"
+    take, mount = (tuple(entry.get(key, "").split(".")) for key in ("take", "at"))
+    return entry["path"], take if take != ("",) else (), mount if mount != ("",) else ()
+
+
+def _locate(source: Source, name: str) -> str:
+    """Where a named layer lies: a shipped preset, or relative to the naming file."""
+    if name.startswith("sat:"):
+        folder = os.path.join(os.path.dirname(__file__), "presets")
+        return os.path.join(folder, f"{name.removeprefix('sat:')}.toml")
+    return os.path.normpath(os.path.join(source.folder, os.path.expanduser(name)))
+
+
+def _identity(name: str) -> str:
+    return os.path.realpath(name)
+
+
+def _short(name: str) -> str:
+    """A path as a person would type it from here."""
+    relative = os.path.relpath(name)
+    return name if relative.startswith("..") else relative
+
+
+# --------------------------------------------------------------------------------------- the fold
+
+
+def fold(layers: Sequence[Layer], slot: Slot | None) -> Folded:
+    """Merge layers in order; the last one wins, key by key."""
+    top = layers[-1].document.source
+    folded = Folded(tree={}, trace=Trace(Origin(top), children={}), slot=slot, problems=[])
+    for layer in layers:
+        content = layer.content()
+        if content is not None:
+            merge(folded, content, LayerOrigin(layer))
+    return folded
+
+
+class LayerOrigin:
+    """Turns a path of the resolved tree into the place in a layer's own file."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def __call__(self, path: Path) -> Origin:
+        """The place of the resolved tree's `path`."""
+        depth = len(self.layer.at)
+        return Origin(self.layer.document.source, (*self.layer.take, *path[depth:]))
+
+
+def merge(folded: Folded, over: Table, origin_of: Any) -> None:  # noqa: ANN401 - a callable
+    """Lay `over` on the folded table. Tables merge; lists and scalars replace.
+
+    Where a tag changes, only the keys that the family itself declares survive.
+
+    Args:
+        folded: What there is so far; changed in place.
+        over: The new values; not changed.
+        origin_of: Function from a path to the `Origin` of the value there.
+    """
+    _merge(folded.tree, over, folded.slot, folded.trace, (), origin_of, folded.problems)
+
+
+def _merge(
+    base: Table,
+    over: Table,
+    slot: Slot | None,
+    trace: Trace,
+    path: Path,
+    origin_of: Any,  # noqa: ANN401 - a callable
+    problems: list[Problem],
+) -> None:
+    drop_foreign(base, over, slot, trace)
+    tagged = {**base, **over}
+    for key, value in over.items():
+        here = (*path, key)
+        old = base.get(key)
+        if _clash(old, value):
+            problems.append(_clashing(trace.find((key,)), origin_of(here), here, old, value))
+            continue
+        merges = isinstance(value, dict) and isinstance(old, dict)
+        if not merges:
+            base[key] = {} if isinstance(value, dict) else copy(value)
+            trace.children[key] = Trace(
+                origin_of(here), children={}, previous=trace.children.get(key)
+            )
+        if isinstance(value, dict):
+            child = schema.child_slot(slot, tagged, key)
+            _merge(base[key], value, child, own(trace, key), here, origin_of, problems)
+
+
+def own(trace: Trace, key: str | int) -> Trace:
+    """The trace of a part, made if the part was so far covered by the whole."""
+    if key not in trace.children:
+        origin = trace.find((key,))
+        trace.children[key] = Trace(origin, children={})
+    return trace.children[key]
+
+
+def drop_foreign(base: Table, over: Table, slot: Slot | None, trace: Trace) -> None:
+    """Remove what belongs to the old member when `over` changes the tag."""
+    if slot is None or slot.family is None:
+        return
+    family = slot.family
+    old, new = family.canonical(family.tag_of(base)), family.canonical(family.tag_of(over))
+    if old is None or new is None or old == new:
+        return
+    shared = schema.fields(family.base)
+    for key in [key for key in base if key not in shared]:
+        del base[key]
+        trace.children.pop(key, None)
+
+
+def _clash(old: object, new: object) -> bool:
+    if old is None or new is None:
+        return False
+    return isinstance(old, dict) != isinstance(new, dict)
+
+
+def _clashing(lower: Origin, upper: Origin, path: Path, old: object, new: object) -> Problem:
+    problem = at(
+        upper.source,
+        upper.path,
+        "layer-clash",
+        f"{format_path(path)} is {kind_of(new)} here but {kind_of(old)} in {lower.place()};"
+        " a layer can replace a value only by one of the same kind",
+    )
+    return msgspec.structs.replace(problem, path=path)
+
+
+def copy(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    """A copy of a plain value that shares no table or list with it."""
+    if isinstance(value, dict):
+        return {key: copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy(item) for item in value]
+    return value

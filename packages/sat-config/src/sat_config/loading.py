@@ -1,0 +1,434 @@
+"""The whole road from files and overrides to a typed configuration, or to all that is wrong."""
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from sat_config import (
+    convert,
+    diagnose,
+    document,
+    encode,
+    layers,
+    overrides,
+    plugins,
+    registry,
+    rules,
+    schema,
+)
+from sat_config.document import Document, DocumentError, Source, Table
+from sat_config.errors import ConfigError, ConfigWarning, Path, Problem, format_path
+from sat_config.layers import Folded, Layer, Origin
+from sat_config.run import Experiment
+from sat_config.schema import Slot
+
+StrPath = str | os.PathLike[str]
+Node = TypeVar("Node", bound=msgspec.Struct)
+
+
+class Report(msgspec.Struct, eq=False, kw_only=True):
+    """What loading a document gave.
+
+    Attributes:
+        config: The typed configuration; None if there are errors.
+        problems: Errors and warnings, in document order.
+        folded: The table it was decoded from, with the trace of every value.
+    """
+
+    config: Any = None
+    problems: tuple[Problem, ...] = ()
+    folded: Folded | None = None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that refuse the document."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Leaf path to "file:line", to the override's word, or to "default"."""
+        if self.config is None or self.folded is None:
+            return {}
+        found: dict[str, str] = {}
+        _collect_origins(encode.plain(self.config), self.folded.tree, (), self.folded, found)
+        return found
+
+    def require(self) -> Any:  # noqa: ANN401 - the type depends on the document
+        """The configuration; warnings are issued as `ConfigWarning`.
+
+        Raises:
+            ConfigError: There are errors.
+        """
+        if self.errors:
+            raise ConfigError(self.problems)
+        for problem in self.problems:
+            text = f"{problem.place()}: {problem.message} [{problem.code}]"
+            warnings.warn(text, ConfigWarning, stacklevel=3)
+        return self.config
+
+
+def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()) -> Report:
+    """Load an experiment and report instead of raising.
+
+    Args:
+        path: A TOML or JSON file.
+        overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
+        layers: Further files laid on top of the first, in order.
+    """
+    return _check([path, *layers], overrides, None, may_run=True)
+
+
+def load(
+    path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()
+) -> Experiment:
+    """Load an experiment that may run.
+
+    Args:
+        path: A TOML or JSON file.
+        overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
+        layers: Further files laid on top of the first, in order.
+
+    Raises:
+        ConfigError: With everything that is wrong, broken rules included.
+    """
+    config: Experiment = check(path, overrides, layers).require()
+    return config
+
+
+def load_model(path: StrPath, overrides: Sequence[str] = ()) -> Experiment:
+    """Load a model document, such as stable-audio-tools' `model_config.json`.
+
+    Broken rules are warnings here: the question is whether this is a document.
+
+    Raises:
+        ConfigError: It is not one.
+    """
+    config: Experiment = _check([path], overrides, None, may_run=False).require()
+    return config
+
+
+def load_as(path: StrPath, family: type[Node], overrides: Sequence[str] = ()) -> Node:
+    """Load a document that holds one node of a family, such as a dataset.
+
+    Raises:
+        ConfigError: It holds none.
+    """
+    config: Node = _check([path], overrides, family, may_run=False).require()
+    return config
+
+
+def decode(mapping: Mapping[str, Any], type: type[Node] | None = None) -> Any:  # noqa: ANN401
+    """Decode plain data: a whole document by its tag, or one node of a family or Struct.
+
+    Args:
+        mapping: Plain data, as a JSON or TOML parser gives it.
+        type: The Struct, or the head of the family; the root of a document if left out.
+
+    Raises:
+        ConfigError: With everything that is wrong. Broken rules are warnings.
+    """
+    plugins.load()
+    source = Source(name="<mapping>")
+    found = _decode_layers([Layer(Document(source, dict(mapping)))], (), type, may_run=False)
+    return found.require()
+
+
+def validate(config: Experiment) -> Report:
+    """Check a configuration that was made in Python: types, ranges and rules."""
+    plugins.load()
+    source = Source(name="<python>")
+    tree = encode.plain(config)
+    return _decode_layers([Layer(Document(source, tree))], (), type(config), may_run=True)
+
+
+# ------------------------------------------------------------------------------------------ steps
+
+
+def _check(
+    paths: Sequence[StrPath],
+    words: Sequence[str],
+    kind: type[msgspec.Struct] | None,
+    *,
+    may_run: bool,
+) -> Report:
+    plugins.load()
+    problems: list[Problem] = []
+    documents = []
+    for path in paths:
+        try:
+            documents.append(document.read(path))
+        except DocumentError as error:
+            problems += error.problems
+    steering, later = _split_overrides(words, problems)
+    expanded: list[Layer] = []
+    for number, found in enumerate(documents):
+        if number == 0:
+            problems += _steer(found, steering)
+        try:
+            expanded += layers.expand(found)
+        except DocumentError as error:
+            problems += error.problems
+    if problems:
+        return Report(problems=tuple(problems))
+    return _decode_layers(expanded, later, kind, may_run=may_run)
+
+
+def _split_overrides(
+    words: Sequence[str], problems: list[Problem]
+) -> tuple[list[overrides.Override], list[overrides.Override]]:
+    """Overrides of the layer keys, which act before layering, and all others."""
+    steering: list[overrides.Override] = []
+    later: list[overrides.Override] = []
+    for word in words:
+        source = Source(name=f"--override {word!r}", folder=".")
+        try:
+            parsed = overrides.parse(word, Origin(source))
+        except overrides.OverrideError as error:
+            problems.append(overrides.problem(word, error, source))
+            continue
+        (steering if parsed.path[0] in layers.LAYER_KEYS else later).append(parsed)
+    return steering, later
+
+
+def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Problem]:
+    """Apply overrides of `include`, `model_config` and the like to the topmost document."""
+    problems = []
+    top.data = dict(top.data)
+    for override in steering:
+        folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
+        try:
+            overrides.apply(folded, override)
+        except overrides.OverrideError as error:
+            problems.append(overrides.problem(override.word, error, override.origin.source))
+    for key in (str(o.path[0]) for o in steering if o.value is not None):
+        top.data[key] = _from_here(top.data[key], top.source.folder)
+    return problems
+
+
+def _from_here(value: Any, folder: str) -> Any:  # noqa: ANN401 - a layer key's value
+    """A layer reference of the command line, which starts from the working directory."""
+    if isinstance(value, str) and not value.startswith("sat:"):
+        return os.path.relpath(os.path.abspath(value), folder) if value else value
+    if isinstance(value, list):
+        return [_from_here(item, folder) for item in value]
+    if isinstance(value, dict) and "path" in value:
+        return {**value, "path": _from_here(value["path"], folder)}
+    return value
+
+
+def _decode_layers(
+    expanded: list[Layer],
+    later: Sequence[overrides.Override],
+    kind: type[msgspec.Struct] | None,
+    *,
+    may_run: bool,
+) -> Report:
+    notes = [note for layer in expanded for note in layer.document.notes]
+    slot = schema.struct_slot(kind) if kind else _root_slot(expanded, notes)
+    if slot is None:
+        return Report(problems=tuple(notes))
+    folded = layers.fold(expanded, slot)
+    folded.problems = [*notes, *folded.problems, *_apply_all(folded, expanded, later)]
+    ignored = _take_ignored(folded)
+    _resolve_paths(folded)
+    return _decode_folded(folded, ignored, may_run=may_run)
+
+
+def _root_slot(expanded: Sequence[Layer], problems: list[Problem]) -> Slot | None:
+    """The slot of the document's root, by the one model family whose tag it carries."""
+    families = registry.current().roots()
+    contents = [content for layer in expanded if (content := layer.content()) is not None]
+    present = [f for f in families if any(f.tag_of(content) is not None for content in contents)]
+    if len(present) == 1:
+        return schema.struct_slot(present[0].base)
+    top = expanded[-1].document.source
+    known = " or ".join(f"{format_path(f.tag_path)} ({', '.join(f.members)})" for f in families)
+    if present:
+        both = " and ".join(format_path(family.tag_path) for family in present)
+        message = f"the document has {both}, so it could belong to several families"
+    else:
+        message = "nothing says what this document configures"
+    problems.append(
+        Problem(
+            code="no-root-tag" if not present else "two-root-tags",
+            message=message,
+            file=top.name,
+            allowed=known,
+        )
+    )
+    return None
+
+
+def _apply_all(
+    folded: Folded, expanded: Sequence[Layer], later: Sequence[overrides.Override]
+) -> list[Problem]:
+    """Apply the layers' own override lists, then the command line's."""
+    problems = []
+    unknown_ok = frozenset(_allowed_unknown(folded.tree))
+    parsed: list[overrides.Override] = []
+    for layer in expanded:
+        for number, word in enumerate(layer.overrides()):
+            source = layer.document.source
+            origin = Origin(source, ("overrides", number))
+            try:
+                parsed += _mounted(overrides.parse(str(word), origin), layer)
+            except overrides.OverrideError as error:
+                problems.append(document.at(source, origin.path, "bad-override", str(error)))
+    for override in (*parsed, *later):
+        try:
+            overrides.apply(folded, override, unknown_ok=unknown_ok)
+        except overrides.OverrideError as error:
+            source = override.origin.source
+            line, column, shown = source.locate(override.origin.path) or (None, None, None)
+            problem = overrides.problem(override.word, error, source)
+            problems.append(
+                msgspec.structs.replace(problem, line=line, column=column, source_line=shown)
+            )
+    return problems
+
+
+def _mounted(override: overrides.Override, layer: Layer) -> list[overrides.Override]:
+    """A layer's own override, moved to where the layer is mounted; none if outside of it."""
+    depth = len(layer.take)
+    if override.path[:depth] != layer.take:
+        return []
+    return [msgspec.structs.replace(override, path=(*layer.at, *override.path[depth:]))]
+
+
+def _allowed_unknown(tree: Table) -> list[str]:
+    checks = tree.get("checks")
+    listed = checks.get("allow_unknown") if isinstance(checks, dict) else None
+    return [path for path in listed if isinstance(path, str)] if isinstance(listed, list) else []
+
+
+def _take_ignored(folded: Folded) -> Table:
+    """Remove the unknown keys that the document accepts by path; they are kept, not decoded."""
+    ignored: Table = {}
+    for text in _allowed_unknown(folded.tree):
+        try:
+            path, rest = overrides.parse_path(text)
+        except overrides.OverrideError:
+            continue
+        table: Any = folded.tree
+        slot = folded.slot
+        for key in path[:-1]:
+            slot = schema.child_slot(slot, table, key) if isinstance(key, str | int) else None
+            table = table.get(key) if isinstance(table, dict) else None
+        known = schema.child_slot(slot, table, path[-1]) if isinstance(path[-1], str) else None
+        if not rest and known is None and isinstance(table, dict) and path[-1] in table:
+            ignored[text] = table.pop(path[-1])
+    return ignored
+
+
+def _resolve_paths(folded: Folded) -> None:
+    """Make input paths absolute: relative ones start from the file that names them."""
+    if folded.slot is not None:
+        _resolve(folded.tree, folded.slot, (), folded)
+
+
+def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa: ANN401
+    if isinstance(value, str):
+        if slot.path_kind in ("input", "checkpoint"):
+            origin = folded.trace.find(path)
+            return _absolute(value, slot.path_kind, origin.source.folder)
+        return value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            child = schema.child_slot(slot, value, key)
+            if child is not None and schema.has_paths(child):
+                value[key] = _resolve(item, child, (*path, key), folded)
+    elif isinstance(value, list) and slot.item is not None:
+        value[:] = [
+            _resolve(item, slot.item, (*path, number), folded) for number, item in enumerate(value)
+        ]
+    return value
+
+
+def _absolute(name: str, kind: str, folder: str) -> str:
+    """An input path in full; a checkpoint not beside the naming file is a run, from here."""
+    name = os.path.expanduser(name)
+    beside = os.path.abspath(os.path.join(folder, name))
+    if kind == "checkpoint" and not os.path.exists(beside):
+        return os.path.abspath(name)
+    return beside
+
+
+def _decode_folded(folded: Folded, ignored: Table, *, may_run: bool) -> Report:
+    config: Any = None
+    slot = folded.slot
+    cls = slot.struct_for(folded.tree) if slot else None
+    problems = list(folded.problems)
+    try:
+        if cls is None:
+            raise msgspec.ValidationError("no such tag")
+        config = convert.convert(folded.tree, cls)
+    except msgspec.ValidationError as error:
+        found = diagnose.diagnose(folded)
+        problems += found or [_unexplained(folded, error)]
+    else:
+        problems += [
+            diagnose.locate(
+                folded,
+                Problem(
+                    code=rule.code,
+                    severity=rule.severity,
+                    path=path,
+                    message=broken.message,
+                    suggestion=broken.fix,
+                ),
+            )
+            for rule, path, broken in rules.broken(config)
+        ]
+        if ignored and isinstance(config, Experiment):
+            config = msgspec.structs.replace(config, ignored={**config.ignored, **ignored})
+    problems = [_judged(problem, folded, may_run=may_run) for problem in problems]
+    problems += [_note_ignored(folded, path) for path in ignored]
+    failed = any(problem.severity == "error" for problem in problems)
+    return Report(config=None if failed else config, problems=tuple(problems), folded=folded)
+
+
+def _judged(problem: Problem, folded: Folded, *, may_run: bool) -> Problem:
+    """A broken rule counts as an error only for what shall run and does not accept it."""
+    if problem.code not in rules.RULES or problem.severity == "warning":
+        return problem
+    checks = folded.tree.get("checks")
+    allowed = checks.get("allow", []) if isinstance(checks, dict) else []
+    if may_run and problem.code not in allowed:
+        note = f'if this is meant, accept it: [checks] allow = ["{problem.code}"]'
+        return msgspec.structs.replace(problem, note=note)
+    return msgspec.structs.replace(problem, severity="warning")
+
+
+def _note_ignored(folded: Folded, path: str) -> Problem:
+    message = f"{path} is unknown and accepted by checks.allow_unknown; nothing reads it"
+    problem = Problem(code="ignored-key", severity="warning", message=message)
+    return diagnose.locate(
+        folded, msgspec.structs.replace(problem, path=("checks", "allow_unknown"))
+    )
+
+
+def _unexplained(folded: Folded, error: Exception) -> Problem:
+    return Problem(code="bad-value", message=str(error), file=folded.trace.origin.source.name)
+
+
+def _collect_origins(
+    value: Any,  # noqa: ANN401 - plain data
+    tree: Any,  # noqa: ANN401 - plain data
+    path: Path,
+    folded: Folded,
+    found: dict[str, str],
+) -> None:
+    if isinstance(value, dict | list) and value:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in pairs:
+            try:
+                below = tree[key]
+            except (KeyError, IndexError, TypeError):
+                below = msgspec.UNSET
+            _collect_origins(item, below, (*path, key), folded, found)
+    else:
+        known = tree is not msgspec.UNSET
+        found[format_path(path)] = folded.trace.find(path).place() if known else "default"

@@ -1,0 +1,267 @@
+"""Overrides: `path=VALUE` and `-path`, the one grammar for single values from outside a file.
+
+VALUE is TOML. A bare word is text, and where the slot takes text anything unquoted is. A table
+VALUE replaces what was there. List elements are named by `[index]` or by the `[id]` they carry.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from sat_config import layers, schema
+from sat_config.document import Source, Table, kind_of
+from sat_config.errors import Path, Problem, format_path
+from sat_config.layers import Folded, Origin, Trace
+from sat_config.schema import Slot
+
+_BARE_KEY = re.compile(r"[\w-]+")
+_BARE_WORD = re.compile(r"[^\s\"'\[\]{},#=]+")
+
+
+class Override(msgspec.Struct, frozen=True, eq=False):
+    """One parsed override.
+
+    Attributes:
+        word: As it was written.
+        path: Keys, and list elements by index or id (ids stand in brackets).
+        value: The text after "="; None for a removal.
+        origin: Who wrote it.
+    """
+
+    word: str
+    path: tuple["str | int | Element", ...]
+    value: str | None
+    origin: Origin
+
+
+class Element(msgspec.Struct, frozen=True):
+    """A list element named by its id."""
+
+    id: str
+
+
+class OverrideError(Exception):
+    """An override that cannot be applied; the message says why."""
+
+    def __init__(self, message: str, *, suggestion: str | None = None) -> None:
+        self.suggestion = suggestion
+        super().__init__(message)
+
+
+def parse(word: str, origin: Origin | None = None) -> Override:
+    """Take an override apart.
+
+    Raises:
+        OverrideError: It is neither `path=VALUE` nor `-path`.
+    """
+    origin = origin or Origin(Source(name=f"--override {word!r}"))
+    if word.startswith("-"):
+        path, rest = parse_path(word[1:])
+        if rest:
+            raise OverrideError(f"a removal is '-path' and nothing else; {rest!r} is left over")
+        return Override(word, path, None, origin)
+    path, rest = parse_path(word)
+    if not rest.startswith("="):
+        raise OverrideError(
+            f"expected path=VALUE or -path; {rest!r} follows the path"
+            if rest
+            else "expected path=VALUE or -path; there is no '='"
+        )
+    return Override(word, path, rest[1:].strip(), origin)
+
+
+def parse_path(text: str) -> tuple[tuple[str | int | Element, ...], str]:
+    """The path at the start of `text`, and what follows it."""
+    parts: list[str | int | Element] = []
+    at = 0
+    while at < len(text):
+        if text[at] == "[":
+            part, at = _bracket(text, at)
+        else:
+            at += text[at] == "." and bool(parts)
+            found = _BARE_KEY.match(text, at)
+            if found is None:
+                break
+            part, at = found[0], found.end()
+        parts.append(part)
+        if text[at : at + 1] not in (".", "["):
+            break
+    if not parts:
+        raise OverrideError(
+            "an override starts with the path of a key, such as training.learning_rate"
+        )
+    return tuple(parts), text[at:].lstrip()
+
+
+def _bracket(text: str, at: int) -> tuple[str | int | Element, int]:
+    closing = text.find('"]' if text.startswith('["', at) else "]", at)
+    if closing < 0:
+        raise OverrideError(f"the bracket at {text[at:]!r} is not closed")
+    if text.startswith('["', at):
+        return text[at + 2 : closing], closing + 2
+    inside = text[at + 1 : closing]
+    return (int(inside) if inside.isdigit() else Element(inside)), closing + 1
+
+
+def apply(folded: Folded, override: Override, *, unknown_ok: frozenset[str] = frozenset()) -> None:
+    """Set or remove one value of the folded table.
+
+    Args:
+        folded: What the layers made; changed in place.
+        override: What to do.
+        unknown_ok: Paths that the schema need not know.
+
+    Raises:
+        OverrideError: The path leads nowhere, or the value is not TOML.
+    """
+    slot, trace, tree = folded.slot, folded.trace, folded.tree
+    walked: Path = ()
+    *parents, last = override.path
+    for part in parents:
+        key = _key(tree, part, walked)
+        _check_known(tree, slot, key, walked, unknown_ok)
+        slot = schema.child_slot(slot, tree, key)
+        trace = layers.own(trace, key)
+        tree = _descend(tree, key, (*walked, key), removing=override.value is None)
+        walked = (*walked, key)
+    key = _key(tree, last, walked)
+    if override.value is None:
+        _remove(tree, key, trace, walked)
+        return
+    _check_known(tree, slot, key, walked, unknown_ok)
+    value = parse_value(override.value, schema.child_slot(slot, tree, key))
+    _set(tree, key, value, slot, trace, override.origin)
+
+
+def _descend(tree: Any, key: str | int, path: Path, *, removing: bool) -> Any:  # noqa: ANN401
+    missing = key not in tree if isinstance(tree, dict) else False
+    if missing or (isinstance(tree, dict) and tree[key] is None):
+        if removing:
+            raise OverrideError(f"there is no {format_path(path)} to remove from")
+        tree[key] = {}
+    if not isinstance(tree[key], dict | list):
+        raise OverrideError(f"{format_path(path)} is {kind_of(tree[key])}, not a table")
+    return tree[key]
+
+
+def _key(tree: Any, part: str | int | Element, path: Path) -> str | int:  # noqa: ANN401
+    """The key of a table or the index of a list that a path part names."""
+    if isinstance(part, str):
+        if isinstance(tree, list):
+            raise OverrideError(
+                f"{format_path(path)} is a list; name an element as {format_path(path)}[0]"
+            )
+        return part
+    if not isinstance(tree, list):
+        raise OverrideError(f"{format_path(path)} is a table, not a list; name a key of it")
+    if isinstance(part, int):
+        if part >= len(tree):
+            raise OverrideError(f"{format_path(path)} has {len(tree)} elements, counted from 0")
+        return part
+    ids = [item.get("id") if isinstance(item, dict) else None for item in tree]
+    if part.id not in ids:
+        known = ", ".join(repr(name) for name in ids if name is not None) or "none"
+        raise OverrideError(
+            f"no element of {format_path(path)} has the id {part.id!r}; ids: {known}"
+        )
+    return ids.index(part.id)
+
+
+def _check_known(
+    tree: Any,  # noqa: ANN401 - a table or list
+    slot: Slot | None,
+    key: str | int,
+    path: Path,
+    unknown_ok: frozenset[str],
+) -> None:
+    if isinstance(key, int) or slot is None or format_path((*path, key)) in unknown_ok:
+        return
+    if slot.values is not None or schema.child_slot(slot, tree, key) is not None:
+        return
+    cls = slot.struct_for(tree) or (slot.family.base if slot.family else None)
+    if cls is None:
+        raise OverrideError(f"{format_path(path)} is not a table and has no {key!r}")
+    known = [*schema.fields(cls), *(slot.family.tag_path if slot.family else ())]
+    if key in known:
+        return
+    import difflib
+
+    close = difflib.get_close_matches(key, known, n=1)
+    raise OverrideError(
+        f"{format_path(path) if path else 'the experiment'} has no key {key!r};"
+        f" it has {', '.join(sorted(known))}",
+        suggestion=format_path((*path, close[0])) if close else None,
+    )
+
+
+def _remove(tree: Any, key: str | int, trace: Trace, path: Path) -> None:  # noqa: ANN401
+    if isinstance(tree, dict) and key not in tree:
+        raise OverrideError(f"there is no {format_path((*path, key))} to remove")
+    del tree[key]
+    children = trace.children
+    children.pop(key, None)
+    if isinstance(key, int):  # what stood behind it moves up
+        for index in sorted(k for k in children if isinstance(k, int) and k > key):
+            children[index - 1] = children.pop(index)
+
+
+def _set(
+    tree: Any,  # noqa: ANN401 - a table or list
+    key: str | int,
+    value: Any,  # noqa: ANN401 - a plain value
+    slot: Slot | None,
+    trace: Trace,
+    origin: Origin,
+) -> None:
+    if isinstance(key, str):
+        layers.drop_foreign(tree, {key: value}, slot, trace)
+    tree[key] = value
+    trace.children[key] = Trace(origin, children={}, previous=trace.children.get(key))
+
+
+def parse_value(text: str, slot: Slot | None) -> Any:  # noqa: ANN401 - a plain value
+    """The plain value that an override's text stands for.
+
+    Raises:
+        OverrideError: It is not one TOML value.
+    """
+    if slot is not None and slot.is_text and text[:1] not in ('"', "'"):
+        return text
+    import tomllib
+
+    try:
+        table: Table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        if _BARE_WORD.fullmatch(text):
+            return text
+        raise OverrideError(
+            f"{text!r} is not a TOML value; quote text that has spaces in it"
+        ) from None
+    if list(table) != ["value"] or "\n" in text or _has_comment(text):
+        raise OverrideError(f"{text!r} is more than one TOML value")
+    return table["value"]
+
+
+def _has_comment(text: str) -> bool:
+    """Whether a comment trails a valid TOML value: then it stays valid with the text cut there."""
+    import tomllib
+
+    for at in (match.start() for match in re.finditer("#", text)):
+        try:
+            tomllib.loads(f"value = {text[:at]}")
+        except tomllib.TOMLDecodeError:
+            continue
+        return True
+    return False
+
+
+def problem(word: str, error: OverrideError, source: Source) -> Problem:
+    """What to say of an override that failed."""
+    return Problem(
+        code="bad-override",
+        message=str(error),
+        file=source.name,
+        found=word,
+        suggestion=error.suggestion,
+    )

@@ -1,0 +1,232 @@
+"""Where in a text each key and value stands, for texts that a parser has already accepted.
+
+Parsing keeps no positions; these scanners run only when somebody asks. They trust the grammar, so
+they need to know where strings, comments and brackets end and little else.
+"""
+
+from typing import NamedTuple
+
+Path = tuple[str | int, ...]
+
+
+class Place(NamedTuple):
+    """Offsets of a key (or table header) and of its value in the text."""
+
+    key: int
+    value: int
+
+
+def index(text: str, language: str) -> dict[Path, Place]:
+    """The place of every key, table and list element of a valid TOML or JSON text."""
+    scanner = _Toml(text) if language == "toml" else _Json(text)
+    scanner.document()
+    return scanner.found
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int, str]:
+    """Line and column (from 1) of an offset, and the text of that line."""
+    start = text.rfind("\n", 0, offset) + 1
+    end = text.find("\n", offset)
+    line = text[start : len(text) if end < 0 else end].rstrip("\r")
+    return text.count("\n", 0, offset) + 1, offset - start + 1, line
+
+
+class _Scanner:
+    """A cursor over a text, and what it has found."""
+
+    blanks = " \t\r\n"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.found: dict[Path, Place] = {}
+
+    def peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def skip(self) -> None:
+        """Move past white space and comments."""
+        while self.peek() and self.peek() in self.blanks:
+            self.at += 1
+
+    def take(self, expected: str) -> bool:
+        """Move past `expected` if it comes next."""
+        self.skip()
+        if self.text.startswith(expected, self.at):
+            self.at += len(expected)
+            return True
+        return False
+
+    def string(self, quote: str, *, escapes: bool = True) -> str:
+        """Move past a string that starts here; its raw content."""
+        self.at += len(quote)
+        start = self.at
+        while not self.text.startswith(quote, self.at):
+            self.at += 2 if escapes and self.peek() == "\\" else 1
+        if len(quote) == 3:  # up to two more quotes belong to the content
+            while self.text.startswith(quote, self.at + 1):
+                self.at += 1
+        content = self.text[start : self.at]
+        self.at += len(quote)
+        return content
+
+    def scalar(self) -> None:
+        while self.peek() and self.peek() not in ",]}#\r\n":
+            self.at += 1
+
+    def value(self, path: Path) -> None:
+        raise NotImplementedError
+
+    def array(self, path: Path) -> None:
+        self.at += 1
+        item = 0
+        while not self.take("]"):
+            self.skip()
+            self.found[(*path, item)] = Place(self.at, self.at)
+            self.value((*path, item))
+            self.take(",")
+            item += 1
+
+
+class _Json(_Scanner):
+    def document(self) -> None:
+        self.skip()
+        self.found[()] = Place(self.at, self.at)
+        self.value(())
+
+    def value(self, path: Path) -> None:
+        char = self.peek()
+        if char == "{":
+            self.table(path)
+        elif char == "[":
+            self.array(path)
+        elif char == '"':
+            self.string('"')
+        else:
+            self.scalar()
+
+    def table(self, path: Path) -> None:
+        self.at += 1
+        while not self.take("}"):
+            self.skip()
+            start = self.at
+            key = _unescape(self.string('"'))
+            self.take(":")
+            self.skip()
+            self.found[(*path, key)] = Place(start, self.at)
+            self.value((*path, key))
+            self.take(",")
+
+
+class _Toml(_Scanner):
+    def document(self) -> None:
+        self.found[()] = Place(0, 0)
+        self.lists: dict[Path, int] = {}
+        header: Path = ()
+        while True:
+            self.skip()
+            if not self.peek():
+                return
+            start = self.at
+            if self.take("[["):
+                header = self.header(start, "]]")
+            elif self.take("["):
+                header = self.header(start, "]")
+            else:
+                self.pair(header)
+
+    def skip(self) -> None:
+        super().skip()
+        while self.peek() == "#":
+            end = self.text.find("\n", self.at)
+            self.at = len(self.text) if end < 0 else end
+            super().skip()
+
+    def header(self, start: int, closing: str) -> Path:
+        path: Path = ()
+        keys = self.keys()
+        self.take(closing)
+        for key in keys[:-1]:
+            path = self.current((*path, key))
+        path = (*path, keys[-1])
+        if closing == "]]":
+            self.lists[path] = self.lists.get(path, -1) + 1
+            self.found.setdefault(path, Place(start, start))
+            path = (*path, self.lists[path])
+        self.found[path] = Place(start, start)
+        for length in range(1, len(path)):
+            self.found.setdefault(path[:length], Place(start, start))
+        return path
+
+    def current(self, path: Path) -> Path:
+        """`path`, or the newest element if it is an array of tables."""
+        return (*path, self.lists[path]) if path in self.lists else path
+
+    def keys(self) -> list[str]:
+        keys = [self.key()]
+        while self.take("."):
+            keys.append(self.key())
+        return keys
+
+    def key(self) -> str:
+        self.skip()
+        if self.peek() == '"':
+            return _unescape(self.string('"'))
+        if self.peek() == "'":
+            return self.string("'", escapes=False)
+        start = self.at
+        while self.peek().isalnum() or self.peek() in ("-", "_"):
+            self.at += 1
+        return self.text[start : self.at]
+
+    def pair(self, table: Path) -> None:
+        self.skip()
+        start = self.at
+        keys = self.keys()
+        self.take("=")
+        self.skip()
+        path = (*table, *keys)
+        for length in range(len(table) + 1, len(path)):
+            self.found.setdefault(path[:length], Place(start, start))
+        self.found[path] = Place(start, self.at)
+        self.value(path)
+
+    def value(self, path: Path) -> None:
+        char = self.peek()
+        if char == "{":
+            self.inline(path)
+        elif char == "[":
+            self.array(path)
+        elif char in ("'", '"'):
+            triple = self.text.startswith(char * 3, self.at)
+            self.string(char * 3 if triple else char, escapes=char == '"')
+        else:
+            self.scalar()
+
+    def inline(self, path: Path) -> None:
+        self.at += 1
+        while not self.take("}"):
+            self.pair(path)
+            self.take(",")
+
+
+_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b"}
+_HEX = {"x": 2, "u": 4, "U": 8}
+
+
+def _unescape(raw: str) -> str:
+    if "\\" not in raw:
+        return raw
+    out, at = [], 0
+    while at < len(raw):
+        if raw[at] != "\\":
+            out.append(raw[at])
+            at += 1
+        elif (size := _HEX.get(raw[at + 1])) is not None:
+            out.append(chr(int(raw[at + 2 : at + 2 + size], 16)))
+            at += 2 + size
+        else:
+            out.append(_ESCAPES.get(raw[at + 1], raw[at + 1]))
+            at += 2
+    joined = "".join(out)
+    return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

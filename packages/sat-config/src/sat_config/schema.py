@@ -1,0 +1,192 @@
+"""Reading the Structs: what a slot of the configuration accepts.
+
+Merging, overrides, diagnosis and generated documents all ask the same questions of an annotation;
+they are answered here once, and cached per Struct.
+"""
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sat_config import registry
+from sat_config.registry import Family
+
+
+class Slot(Struct, frozen=True, kw_only=True, eq=False):
+    """What one place of a document accepts.
+
+    Attributes:
+        annotation: The resolved type.
+        structs: Structs among its alternatives.
+        family: The family that these belong to, if they are tagged.
+        item: Slot of the elements, where it takes a list.
+        values: Slot of the values, where it takes a table with free keys.
+        only_tables: Whether it takes nothing but tables (and null, where `nullable`).
+        is_text: Whether it takes text and no number or truth value.
+        nullable: Whether it takes null.
+        path_kind: "input", "output" or "checkpoint" for the name of a file.
+    """
+
+    annotation: Any
+    structs: tuple[type[Struct], ...] = ()
+    family: Family | None = None
+    item: "Slot | None" = None
+    values: "Slot | None" = None
+    only_tables: bool = False
+    is_text: bool = False
+    nullable: bool = False
+    path_kind: str | None = None
+
+    def struct_for(self, table: object) -> type[Struct] | None:
+        """The Struct that a plain table in this slot decodes to, or None."""
+        if self.family is not None:
+            return self.family.member_for(table)
+        return self.structs[0] if self.structs else None
+
+
+class Field(Struct, frozen=True, kw_only=True, eq=False):
+    """One key of a table.
+
+    Attributes:
+        key: Its name in files.
+        slot: What it accepts.
+        required: Whether it must be given.
+        default: The value without it (`msgspec.NODEFAULT` when required).
+    """
+
+    key: str
+    slot: Slot
+    required: bool
+    default: Any
+
+
+_fields: dict[type, dict[str, Field]] = {}
+
+
+def fields(cls: type[Struct]) -> dict[str, Field]:
+    """The keys of a Struct, in order, without the tag."""
+    found = _fields.get(cls)
+    if found is None:
+        found = _fields[cls] = {
+            info.encode_name: Field(
+                key=info.encode_name,
+                slot=slot_of(info.type),
+                required=info.required,
+                default=_default(info),
+            )
+            for info in msgspec.structs.fields(cls)
+        }
+    return found
+
+
+def slot_of(annotation: Any) -> Slot:  # noqa: ANN401 - any annotation
+    """The slot that an annotation describes."""
+    arms = list(alternatives(annotation))
+    bare = [kind for kind, _ in arms]
+    structs = tuple(k for k in bare if isinstance(k, type) and issubclass(k, Struct))
+    members = registry.current().family_of(structs[0]) if structs else None
+    tagged = members is not None and structs[0] is not members.base
+    return Slot(
+        annotation=annotation,
+        structs=structs,
+        family=members if tagged else None,
+        item=_first(bare, _item_of),
+        values=_first(bare, _values_of),
+        only_tables=bool(structs) and all(k in structs or k is type(None) for k in bare),
+        is_text=_is_text(bare),
+        nullable=type(None) in bare or annotation is Any,
+        path_kind=next((kind for _, kind in arms if kind), None),
+    )
+
+
+def struct_slot(cls: type[Struct]) -> Slot:
+    """The slot that takes one untagged Struct, or any member of the family that it heads."""
+    head = registry.current().families.get(cls)
+    if head is None:
+        return Slot(annotation=cls, structs=(cls,), only_tables=True)
+    members = tuple(head.members.values())
+    return Slot(annotation=cls, structs=members, family=head, only_tables=True)
+
+
+def child_slot(slot: Slot | None, table: object, key: str | int) -> Slot | None:
+    """The slot of `key` inside a plain table or list that stands in `slot`; None if unknown."""
+    if slot is None:
+        return None
+    if isinstance(key, int):
+        return slot.item
+    cls = slot.struct_for(table)
+    if cls is None:
+        head = slot.family.base if slot.family else None
+        found = fields(head).get(key) if head else None
+    else:
+        found = fields(cls).get(key)
+    return found.slot if found else slot.values
+
+
+def has_paths(slot: Slot) -> bool:
+    """Whether any place below this slot names a file."""
+    return _has_paths(slot, set())
+
+
+def _has_paths(slot: Slot, seen: set[type]) -> bool:
+    if slot.path_kind:
+        return True
+    for below in (slot.item, slot.values):
+        if below is not None and _has_paths(below, seen):
+            return True
+    for cls in slot.structs:
+        if cls not in seen:
+            seen.add(cls)
+            if any(_has_paths(field.slot, seen) for field in fields(cls).values()):
+                return True
+    return False
+
+
+def _default(info: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401 - any default
+    if info.default_factory is not msgspec.NODEFAULT:
+        return info.default_factory()
+    return info.default
+
+
+def alternatives(annotation: Any) -> Iterator[tuple[Any, str | None]]:  # noqa: ANN401
+    """The members of a union without their `Annotated` shells, each with its path kind."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        inner, *metas = typing.get_args(annotation)
+        kinds = [m.extra.get("path") for m in metas if isinstance(m, Meta) and m.extra]
+        for alternative, kind in alternatives(inner):
+            yield alternative, kind or next(iter(kinds), None)
+    elif origin in (typing.Union, types.UnionType):
+        for alternative in typing.get_args(annotation):
+            yield from alternatives(alternative)
+    else:
+        yield annotation, None
+
+
+def _first(kinds: list[Any], read: Any) -> Slot | None:  # noqa: ANN401 - a function
+    inner = next((found for kind in kinds if (found := read(kind)) is not None), None)
+    return slot_of(inner) if inner is not None else None
+
+
+def _item_of(kind: Any) -> Any:  # noqa: ANN401 - an annotation
+    if typing.get_origin(kind) in (tuple, list):
+        return typing.get_args(kind)[0]
+    return None
+
+
+def _values_of(kind: Any) -> Any:  # noqa: ANN401 - an annotation
+    return typing.get_args(kind)[1] if typing.get_origin(kind) is dict else None
+
+
+def _is_text(kinds: list[Any]) -> bool:
+    def textual(kind: Any) -> bool:  # noqa: ANN401 - an annotation
+        if typing.get_origin(kind) is typing.Literal:
+            return all(isinstance(value, str) for value in typing.get_args(kind))
+        return kind is str
+
+    named = [kind for kind in kinds if kind is not type(None)]
+    return bool(named) and all(textual(kind) for kind in named)
