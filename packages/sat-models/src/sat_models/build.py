@@ -1,8 +1,9 @@
 """From a node of a configuration to the object that it describes.
 
-Each kind of object has one `functools.singledispatch` function, and dispatch is on the node's class. The
-modules that register with them are listed in `sat_models.builtin` and, for plug-ins, under the
-entry-point group `sat_models.builders`; all are imported when a node is first met without a builder.
+Each kind of object has one `functools.singledispatch` function, and dispatch is on the node's
+class. The modules that register with them are listed in `sat_models.builtin` and, for plug-ins,
+under the entry-point group `sat_models.builders`; all are imported when a node is first met without
+a builder.
 """
 
 from functools import singledispatch
@@ -10,11 +11,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from sat_config.audio.dataset import DatasetNode
-from sat_config.run import Experiment
 from torch import nn
 from torch.utils.data import Dataset
 
+from sat_config.audio.dataset import DatasetNode
+from sat_config.run import Experiment
 from sat_models.errors import MissingBuilderError
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def missing_builder(node: object) -> MissingBuilderError:
     """The error for a node whose class has no builder."""
     cls = type(node)
     return MissingBuilderError(
-        f"nothing installed builds {cls.__module__}.{cls.__qualname__}; the package that declares it"
-        f" must also register a builder, in a module named under the entry-point group"
+        f"nothing installed builds {cls.__module__}.{cls.__qualname__}; the package that declares"
+        f" it must also register a builder, in a module named under the entry-point group"
         f" {PLUGIN_GROUP!r}"
     )
 

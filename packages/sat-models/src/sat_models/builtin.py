@@ -1,1 +1,7 @@
 """Table of contents: importing this registers every builder that the package brings."""
+
+import sat_models.bottlenecks.vae
+import sat_models.decoders.oobleck
+import sat_models.encoders.oobleck
+import sat_models.models.autoencoder
+import sat_models.pretransforms.autoencoder  # noqa: F401

@@ -1,0 +1,1 @@
+"""Bottlenecks: what latents must pass between encoder and decoder."""

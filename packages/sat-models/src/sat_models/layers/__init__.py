@@ -1,0 +1,1 @@
+"""Building blocks of networks: plain numbers in, no configuration."""

@@ -1,0 +1,60 @@
+"""The snake activation for periodic signals.
+
+Ziyin et al. 2020, 2006.08195; with the two parameters per channel of BigVGAN, Lee et al. 2022,
+2206.04658.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+EPSILON = 1e-9
+"""Keeps the division by beta finite; part of the numerics of stored checkpoints."""
+
+
+class Snake(nn.Module):
+    """x + sin^2(alpha x) / beta, elementwise; alpha and beta per channel, stored as logarithms.
+
+    Only the input is kept for the backward pass; autograd on the written-out formula would keep
+    four tensors of that size. Arithmetic is in float32 at least, and the result has the input's
+    dtype (stable-audio-tools leaves it in float32 under autocast).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
+        """Apply the activation."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        frequency = self.alpha.to(wide).exp()[:, None]  # c 1
+        height = (self.beta.to(wide).exp() + EPSILON).reciprocal()[:, None]  # c 1
+        result: Tensor = _SnakeFunction.apply(x, frequency, height)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _SnakeFunction(torch.autograd.Function):
+    """x + height * sin^2(frequency * x), and its derivatives by all three."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frequency: Tensor, height: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(x, frequency, height)
+        wave = (x * frequency).sin_().square_()
+        return wave.mul_(height).add_(x).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # noqa: ANN401
+        x, frequency, height = ctx.saved_tensors
+        (grad,) = grads
+        angle = (x * frequency).mul_(2)
+        # d/dx sin^2(f x) = f sin(2 f x), and sin^2(f x) = (1 - cos(2 f x)) / 2
+        slope = angle.sin()
+        grad_x = (slope * (frequency * height)).add_(1).mul_(grad).to(x.dtype)
+        if not (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
+            return grad_x, None, None
+        grad_frequency = slope.mul_(x).mul_(grad).sum(dim=(0, 2))[:, None] * height
+        grad_height = (1 - angle.cos_()).mul_(grad).sum(dim=(0, 2))[:, None] / 2
+        return grad_x, grad_frequency, grad_height

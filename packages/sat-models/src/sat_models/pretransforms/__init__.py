@@ -1,0 +1,1 @@
+"""Pretransforms: the frozen first stage of a latent model."""
