@@ -77,10 +77,12 @@ def task_path(tmp_path, monkeypatch):
 
 
 def test_command_runs_a_task_where_it_was_started(task_path):
+    before = set(ROOT.iterdir())
     done = run_command(
         "my_task:show", "--config-dir", str(GROUPS), "experiment=quickstart", "batch_size=5"
     )
     assert done.stdout.split() == ["AutoencoderExperiment", "5", str(ROOT)], done.stderr
+    assert {path.name for path in set(ROOT.iterdir()) - before} <= {".pytest_cache"}
 
 
 def test_command_reports_a_bad_value_without_traceback(task_path):

@@ -41,7 +41,6 @@ def hydra_main(task: Task) -> Callable[[], None]:
     Raises:
         UserError: By the application, for a mistake in the configuration or the data.
     """
-
     mistakes: list[UserError] = []
 
     def run(composed: DictConfig) -> None:
