@@ -67,14 +67,18 @@ class AudioInfo:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Length, rate and channels of a file, without decoding it.
+    """Length, rate and channels of a file.
+
+    Only the end is decoded, to see that it is there. A file that was cut short is noticed where the
+    format says how long it was meant to be (FLAC); WAV and Ogg files are merely shorter then. The
+    header of an MP3 file may be an estimate, so its length is measured.
 
     Raises:
-        AudioError: The file cannot be opened, is not audio, or holds no samples.
+        AudioError: The file cannot be opened, is not audio, holds no samples, or has lost its end.
     """
     path = Path(path)
     with _open(path) as file:
-        info = AudioInfo(_count_frames(file), file.samplerate, file.channels)
+        info = AudioInfo(_measure(file, path), file.samplerate, file.channels)
     if info.frames == 0:
         raise AudioError(f"{path}: holds no audio: its length is zero")
     return info
@@ -196,9 +200,26 @@ def _reason(error: Exception) -> str:
     return text.removeprefix("Error : ").strip().rstrip(".") or type(error).__name__
 
 
+def _measure(file: soundfile.SoundFile, path: Path) -> int:
+    """The length in frames, as far as the end of the file confirms it."""
+    if file.frames >= _UNKNOWN_LENGTH:
+        return _count_frames(file)
+    tail = min(file.frames, _MP3_LEAD)
+    try:
+        file.seek(file.frames - tail)
+        found = len(file.read(tail, dtype="float32", always_2d=True))
+    except soundfile.LibsndfileError:
+        found = 0
+    if found == 0 < tail:
+        if file.format == "MP3":
+            file.seek(0)
+            return _count_frames(file)
+        seconds = file.frames / file.samplerate
+        raise AudioError(f"{path}: has been cut short: its header promises {seconds:.2f} s")
+    return int(file.frames - tail + found)
+
+
 def _count_frames(file: soundfile.SoundFile) -> int:
-    if file.frames < _UNKNOWN_LENGTH:
-        return int(file.frames)
     frames = 0
     while block := len(file.read(_BLOCK, dtype="float32", always_2d=True)):
         frames += block

@@ -132,7 +132,7 @@ class AudioDirDataset(ItemDataset):
                 channels=self._channels,
             )
         except AudioError as error:
-            return BadItem(str(file.path), _reason(error, file), start)
+            return BadItem(str(file.path), str(error), start)
         missing = self._sample_size - audio.shape[1]
         return Sample(
             values=functional.pad(-audio if flip < self._phase_flip else audio, (0, missing)),
@@ -176,7 +176,7 @@ def build_audio_dir(
         if isinstance(result, AudioInfo):
             readable.append((file, result))
         else:
-            ledger.record(file.path, _reason(result, file))
+            ledger.record(file.path, str(result))
     if not readable:
         raise DataError(_nothing_readable(node, found, probed))
     return AudioDirDataset(
@@ -215,10 +215,6 @@ def _probe(file: AudioFile, channels: int) -> AudioInfo | AudioError:
     except AudioError as error:
         return error
     return info
-
-
-def _reason(error: AudioError, file: AudioFile) -> str:
-    return str(error).removeprefix(f"{file.path}: ")
 
 
 def _nothing_readable(

@@ -49,7 +49,7 @@ class BadItem:
 
     Attributes:
         path: The file.
-        reason: Why, in words.
+        reason: Why, in words that name the file.
         offset: First sample of the crop.
     """
 

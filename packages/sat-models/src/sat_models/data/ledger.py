@@ -34,13 +34,14 @@ class Ledger:
 
         Args:
             file: What could not be used.
-            reason: Why, in words.
+            reason: Why, in words; may begin with the file's name, as the message of an AudioError.
             offset: First sample of the crop that failed, if the file as a whole can be opened.
 
         Raises:
             DataError: Bad files are errors.
         """
         name = str(file)
+        reason = reason.removeprefix(f"{name}: ")
         if self.path is not None:
             time = datetime.now(UTC).isoformat(timespec="seconds")
             _append(self.path, {"path": name, "reason": reason, "offset": offset, "time": time})

@@ -145,6 +145,6 @@ def prepare_worker(_worker: int) -> None:
 
 
 def _empty(bad: Sequence[BadItem]) -> str:
-    listed = "\n".join(f"  {item.path}: {item.reason}" for item in bad[:5])
+    listed = "\n".join(f"  {item.reason}" for item in bad[:5])
     more = f"\n  and {len(bad) - 5} more" if len(bad) > 5 else ""
     return f"not one of the {len(bad)} items of a batch could be read:\n{listed}{more}"
