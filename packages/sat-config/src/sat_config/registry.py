@@ -92,6 +92,9 @@ def current() -> Registry:
 @contextmanager
 def fresh() -> Iterator[Registry]:
     """An empty registry for the time of a test; the classes of the test must be its own."""
+    from sat_config import plugins
+
+    plugins.load()  # else the shipped families might be entered here, once, and be lost
     global _current
     kept, _current = _current, Registry()
     try:
