@@ -36,7 +36,7 @@ def test_plan_names_items_by_dataset_file_and_sample_and_never_by_place():
 def test_plan_counts_valid_samples_and_frames_of_a_padded_item():
     item = plan(Source("m", "x.wav", Path("x.wav"), 256 + 65)).items[1].item
     assert (item.num_samples, item.frames, item.valid_frames) == (65, 32, 9)
-    assert (item.seconds_start, item.seconds_total) == (0.256, 0.321)
+    assert (item.seconds_start, item.seconds_total) == (0.0, 1.0)
 
 
 def test_plan_counts_what_it_leaves_out():

@@ -28,8 +28,8 @@ class Item(Node, kw_only=True):
         num_samples: Samples of audio in it; the rest of the item is zeros.
         frames: Latent frames.
         valid_frames: Latent frames that audio reaches.
-        seconds_start: First sample, in seconds.
-        seconds_total: Length of the whole file, in seconds.
+        seconds_start: First sample in seconds, rounded down, as training on audio has it.
+        seconds_total: Length of the whole file in seconds, rounded up.
     """
 
     id: str
@@ -140,8 +140,8 @@ def plan_items(
                 num_samples=length,
                 frames=sample_size // hop_length,
                 valid_frames=-(-length // hop_length),
-                seconds_start=start / sample_rate,
-                seconds_total=source.num_samples / sample_rate,
+                seconds_start=float(start // sample_rate),
+                seconds_total=float(-(-source.num_samples // sample_rate)),
             )
             items.append(PlannedItem(item, source.path))
     return Plan(items=tuple(items), batch_size=batch_size, left_out_samples=left_out)

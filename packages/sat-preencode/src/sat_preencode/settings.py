@@ -94,7 +94,7 @@ class Details(Node, kw_only=True):
 
 def encoder_table(node: AutoencoderConfig) -> Table:
     """The parts of an autoencoder's node that lie between audio and latents, as plain tables."""
-    table: Table = msgspec.to_builtins(node)
+    table: Table = msgspec.json.decode(msgspec.json.encode(node))
     return {key: table[key] for key in ("pretransform", "encoder", "bottleneck")}
 
 
