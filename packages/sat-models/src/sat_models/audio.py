@@ -178,8 +178,20 @@ def write_audio(path: str | Path, audio: Float[Tensor, "c t"], *, sample_rate: i
         raise AudioError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
+class _Reader(soundfile.SoundFile):
+    """A SoundFile that does not seek to where it is after every read.
+
+    SoundFile does that in files that can seek; it costs time, lossy formats do not resume exactly,
+    and at the end of a FLAC file of unknown length it fails.
+    """
+
+    def seekable(self) -> bool:
+        """No, to SoundFile; `seek` works all the same."""
+        return False
+
+
 @contextmanager
-def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+def _open(path: Path) -> Iterator[_Reader]:
     """An open file, with every failure inside the block told as an AudioError."""
     try:
         if not path.is_file():
@@ -188,7 +200,7 @@ def _open(path: Path) -> Iterator[soundfile.SoundFile]:
             raise AudioError(f"{path}: the file is empty")
         with path.open("rb"):  # libsndfile calls a missing permission "System error"
             pass
-        with soundfile.SoundFile(path) as file:
+        with _Reader(path) as file:
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path}: cannot be decoded: {_reason(error)}") from error
@@ -200,7 +212,7 @@ def _reason(error: Exception) -> str:
     return text.removeprefix("Error : ").strip().rstrip(".") or type(error).__name__
 
 
-def _measure(file: soundfile.SoundFile, path: Path) -> int:
+def _measure(file: _Reader, path: Path) -> int:
     """The length in frames, as far as the end of the file confirms it."""
     if file.frames >= _UNKNOWN_LENGTH:
         return _count_frames(file)
@@ -219,7 +231,7 @@ def _measure(file: soundfile.SoundFile, path: Path) -> int:
     return int(file.frames - tail + found)
 
 
-def _count_frames(file: soundfile.SoundFile) -> int:
+def _count_frames(file: _Reader) -> int:
     frames = 0
     while block := len(file.read(_BLOCK, dtype="float32", always_2d=True)):
         frames += block
@@ -253,19 +265,18 @@ def _source_part(start: int, num_samples: int, *, source: int, target: int) -> _
     return _Part(first, (last_block + 1) * block_in + reach - first, start - block * block_out)
 
 
-def _decode(file: soundfile.SoundFile, *, first: int, count: int) -> Float[Tensor, "c t"]:
+def _decode(file: _Reader, *, first: int, count: int) -> Float[Tensor, "c t"]:
     """Frames `first` to `first + count`, fewer where the file ends."""
     if first >= file.frames:
         return torch.empty(file.channels, 0)
     begin = _seek_point(file, first)
     if begin > 0:
         file.seek(begin)
-    # One read only: soundfile seeks after every read, and seeking is what lossy formats do badly.
     frames = file.read(first - begin + count, dtype="float32", always_2d=True)[first - begin :]
     return torch.from_numpy(frames).T  # c t
 
 
-def _seek_point(file: soundfile.SoundFile, first: int) -> int:
+def _seek_point(file: _Reader, first: int) -> int:
     """Where decoding has to begin for frame `first` to come out right."""
     if file.format == "MP3":
         return max(0, first - _MP3_LEAD)
