@@ -1,4 +1,4 @@
-# ruff: noqa
+# ruff: noqa: B905, C901, E501, PERF401, RUF005
 """Loader and comparer for the golden cases (needs only numpy and torch).
 
     import golden

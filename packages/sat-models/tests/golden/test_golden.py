@@ -1,7 +1,7 @@
 """Our networks against numbers that stable-audio-tools computed (see golden.py).
 
-The cases are read from the folder that SAT_GOLDEN_DIR names, else from the workspace's shared folder,
-else from the copies beside this file; which cases are run is always what is copied.
+The cases are read from the folder that SAT_GOLDEN_DIR names, else from a `shared/golden/cases`
+beside the repository, else from the copies beside this file; the copies say which cases are run.
 """
 
 import importlib.util
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import sat_config
 import torch
+
+import sat_config
 from sat_config.audio.bottleneck import VAENode
 from sat_config.audio.pretransform import AutoencoderPretransformNode
-
 from sat_models.bottlenecks.base import Bottleneck, Encoding, build_bottleneck
 from sat_models.build import build_model
 from sat_models.models.chunks import decode_in_chunks, encode_in_chunks
@@ -102,8 +102,7 @@ def run_autoencoder(case, model, step, call):
         return {"latents": encode_in_chunks(model, x["audio"], **chunk_sizes(call))}
     if step == "decode_chunked":
         return {"audio": decode_in_chunks(model, x["latents"], **chunk_sizes(call))}
-    audio = same_length(case, "decode", "audio", model.decode(model.encode(x["audio"]).latents))
-    return audio
+    return same_length(case, "decode", "audio", model.decode(model.encode(x["audio"]).latents))
 
 
 def run_bottleneck(case, model, step, call):

@@ -128,11 +128,10 @@ def _nearest_conv(in_channels: int, out_channels: int, *, stride: int) -> nn.Seq
 @build_decoder.register
 def _(node: OobleckDecoderNode) -> OobleckDecoder:
     config = node.config
-    depth = len(config.c_mults)
     return OobleckDecoder(
         config.latent_dim,
         widths=[config.channels * mult for mult in (1, *config.c_mults)][::-1],
-        strides=config.strides[:depth][::-1],
+        strides=node.factors[::-1],
         out_channels=config.out_channels,
         snake=config.use_snake,
         antialias=config.antialias_activation,
