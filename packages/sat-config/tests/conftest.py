@@ -1,4 +1,4 @@
-"""A family as small as a family can be, so that tests of the core do not lean on the audio schema."""
+"""A small family, so that tests of the core do not lean on the audio schema; and fixtures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import hypothesis
 import pytest
 from msgspec import Meta
+
 from sat_config import plugins, registry, rules
 from sat_config.node import (
     CheckpointPath,

@@ -3,6 +3,7 @@ import pickle
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sat_config import errors, overrides
 from sat_config.errors import ConfigError, MissingExtraError, Problem, format_path
 

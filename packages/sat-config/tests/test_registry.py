@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from sat_config import registry
 from sat_config.node import Node
 from sat_config.registry import Open, RegistryError, family, member
