@@ -111,9 +111,7 @@ class Toml:
             return False
 
     def key(self, key):
-        if key and all(
-            c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-" for c in key
-        ):
+        if re.fullmatch("[A-Za-z0-9_-]+", key):
             return self.pick(key, f'"{key}"', f"'{key}'")
         if all(ord(char) >= 32 or char == "\t" for char in key) and "'" not in key:
             return self.pick(f"'{key}'", self.basic(key))
@@ -266,7 +264,7 @@ def test_toml_places_are_those_of_keys_and_values():
 
     assert place("a") == ((2, 1), (2, 1))
     assert place("a", "b") == ((2, 1), (2, 7))
-    assert place("quo ted", "key", "x", 1, "y") == ((3, 32), (3, 36))
+    assert place("quo ted", "key", "x", 1, "y") == ((3, 36), (3, 40))
     assert place("t", "u") == ((4, 1), (4, 1))
     assert place("dates", 1) == ((8, 31), (8, 31))
     assert place("rows") == ((9, 1), (9, 1))
