@@ -133,11 +133,6 @@ def test_wrong_channels_are_refused_with_wanted_and_got():
         build().encode(audio(channels=1))
 
 
-def test_missing_batch_axis_is_refused():
-    with pytest.raises(ValueError, match=r"got \(2, 40\)"):
-        build().encode(audio()[0])
-
-
 def test_frozen_encoder_gets_no_gradient():
     model = build(encoder__requires_grad=False)
     model(audio()).audio.sum().backward()

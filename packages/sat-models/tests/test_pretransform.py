@@ -76,6 +76,13 @@ def test_enable_grad_trains_the_weights(audio):
     assert all(p.grad is not None for p in pretransform.parameters())
 
 
+def test_enable_grad_leaves_a_frozen_encoder_frozen():
+    frozen = {**NODE["config"]["encoder"], "requires_grad": False}
+    pretransform = build(enable_grad=True, config={**NODE["config"], "encoder": frozen})
+    assert not any(p.requires_grad for p in pretransform.model.encoder.parameters())
+    assert all(p.requires_grad for p in pretransform.model.decoder.parameters())
+
+
 def test_enable_grad_respects_no_grad(audio):
     with torch.no_grad():
         assert not build(enable_grad=True).encode(audio).requires_grad

@@ -139,12 +139,12 @@ def run_sampler(case, model, step, call):
     def sample_k(fn, noise, init_data, steps, *, sampler_type, sigma_max, device):
         assert sampler_type == "v-ddim"
         x = noised(VObjective(), noise, init_data, sigma_max)
-        return sample_v_ddim(fn, x, steps=steps, t_max=sigma_max)
+        return sample_v_ddim(fn, x, steps=steps, t_max=float(sigma_max))
 
     def sample_rf(fn, noise, *, init_data=None, steps, sampler_type, sigma_max, device):
         assert sampler_type == "euler"
         x = noised(RectifiedFlow(), noise, init_data, sigma_max)
-        return sample_euler(fn, x, steps=steps, t_max=sigma_max)
+        return sample_euler(fn, x, steps=steps, t_max=float(sigma_max))
 
     def sample(fn, noise, steps, eta):
         return sample_v_ddim(fn, noise, steps=steps, eta=eta)

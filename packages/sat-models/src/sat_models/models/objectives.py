@@ -4,7 +4,7 @@ Time `t` runs from 0, the clean signal, to 1, noise alone.
 """
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,23 +13,23 @@ from sat_config.audio.transformer import Objective as ObjectiveName
 from sat_models.sampling.samplers import ModelFn, sample_euler, sample_v_ddim
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """What the output of a diffusion network means."""
 
+    @abstractmethod
     def training_pair(
         self, x0: Float[Tensor, "b d l"], noise: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b d l"], Float[Tensor, "b d l"]]:
         """The noisy signal at time `t`, and what the network ought to predict from it."""
-        ...
 
+    @abstractmethod
     def sample(
         self, model_fn: ModelFn, noise: Float[Tensor, "b d l"], *, steps: int
     ) -> Float[Tensor, "b d l"]:
         """Turn noise into a signal with the sampler that suits the objective."""
-        ...
 
 
-class VObjective:
+class VObjective(Objective):
     """The velocity on a quarter circle between signal and noise (Salimans and Ho 2022, 2202.00512).
 
     The noisy signal is `alpha x0 + sigma noise` with `alpha = cos(pi t / 2)` and
@@ -51,7 +51,7 @@ class VObjective:
         return sample_v_ddim(model_fn, noise, steps=steps)
 
 
-class RectifiedFlow:
+class RectifiedFlow(Objective):
     """The direction of a straight line from signal to noise (Liu et al. 2022, 2209.03003).
 
     The noisy signal is `(1 - t) x0 + t noise`.
@@ -71,7 +71,7 @@ class RectifiedFlow:
         return sample_euler(model_fn, noise, steps=steps)
 
 
-_OBJECTIVES: dict[ObjectiveName, type[VObjective] | type[RectifiedFlow]] = {
+_OBJECTIVES: dict[ObjectiveName, type[Objective]] = {
     "v": VObjective,
     "rectified_flow": RectifiedFlow,
 }
