@@ -27,7 +27,7 @@ def write(world, **changes):
 def test_command_encodes_and_says_what_to_do_next(world, capsys):
     assert main([str(write(world)), "--override", "batch_size=2"]) == 0
     out = capsys.readouterr().out
-    assert f"9 items, 0.00 h of audio in {world.latents}" in out
+    assert f"9 items, 0.2 s of audio in {world.latents}" in out
     assert "sat-train LATENT_MODEL.toml --override" in out
     assert len((world.latents / "manifest.jsonl").read_text().splitlines()) == 9
 
@@ -78,8 +78,8 @@ def test_mistake_in_the_file_is_told_before_torch_is_imported(world):
 
 @pytest.fixture
 def big_world(empty_world):
-    """A hundred and twenty items, enough for a process to be caught in the middle."""
-    for number in range(30):
+    """Two hundred and forty items, enough for a process to be caught in the middle."""
+    for number in range(60):
         empty_world.add_clip(f"{number:02d}.wav", 4 * 256, seed=number)
     empty_world.preencode()
     reference = empty_world.files()
@@ -113,16 +113,16 @@ def start_and_signal(world, *, after: int, number: signal.Signals) -> "subproces
 def test_killed_runs_continue_to_the_folder_of_an_undisturbed_one(big_world):
     world, reference = big_world
     kept = {}
-    for after in (1, 40, 80):
+    for after in (1, 60, 120):
         with start_and_signal(world, after=after, number=signal.SIGKILL) as process:
             process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert kept.items() <= finished(world).items()
         kept = finished(world)
-        assert after <= len(kept) < 120
+        assert after <= len(kept) < 240
     result = world.preencode()
     assert kept.items() <= finished(world).items()
-    assert result.encoded == 120 - len(kept)
+    assert result.encoded == 240 - len(kept)
     assert world.files() == reference
 
 
@@ -135,7 +135,7 @@ def test_signal_finishes_the_batch_and_says_how_to_continue(big_world, number, s
     assert process.returncode == status
     assert f"continue with\n  sat-preencode {world.root / 'experiment.json'}" in said
     assert "Traceback" not in said
-    assert 10 <= len(finished(world)) < 120
+    assert 10 <= len(finished(world)) < 240
     assert len(finished(world)) % 4 == 0
     assert not list(world.latents.rglob(".*"))
     world.preencode()

@@ -9,17 +9,21 @@ import soundfile
 import torch
 
 import sat_config
+from sat_config.audio.dataset import Folder, PreEncodedNode
 from sat_models.audio import read_audio
-from sat_models.build import build_model
+from sat_models.build import build_dataset, build_model
 from sat_models.checkpoint import load_weights, open_checkpoint, save_checkpoint
+from sat_models.data.latents import read_details
+from sat_models.data.ledger import Ledger
 from sat_models.errors import CheckpointError, DataError
 from sat_preencode import PreencodeError, StoreError
 from sat_preencode.encoding import Encoder
+from sat_preencode.store import LatentStore
 
 NINE = [
-    *(f"music/a.wav#{start}" for start in (0, 256, 512, 768)),
-    *(f"music/b/c.flac#{start}" for start in (0, 256, 512, 768)),
-    "music/d.wav#0",
+    *(f"music/a.wav#{start:012d}" for start in (0, 256, 512, 768)),
+    *(f"music/b/c.flac#{start:012d}" for start in (0, 256, 512, 768)),
+    "music/d.wav#000000000000",
 ]
 
 
@@ -75,6 +79,32 @@ def test_details_hold_the_whole_experiment_and_both_fingerprints(world):
     assert (details["hop_length"], details["latent_dim"], details["sample_size"]) == (8, 3, 256)
     assert sat_config.decode(details["config"]) == world.experiment()
     assert str(world.root) not in json.dumps(details["settings"])
+
+
+def test_latent_folder_is_what_training_reads(world):
+    result = world.preencode()
+    dataset = build_dataset(
+        PreEncodedNode(datasets=(Folder(id="latents", path=str(world.latents)),)),
+        sample_rate=8000,
+        sample_size=256,
+        channels=2,
+        seed=0,
+        training=True,
+        ledger=Ledger(None, on_bad_file="error"),
+    )
+    samples = [dataset[index] for index in range(len(dataset))]
+    assert [sample.item.id for sample in samples] == NINE
+    valid = [int(sample.padding_mask.sum()) for sample in samples]
+    assert valid == [*[32] * 3, 13, *[32] * 3, 9, 7]
+    assert read_details(world.latents).autoencoder_fingerprint == result.autoencoder_fingerprint
+
+
+def test_item_that_is_missing_makes_the_manifest_go_until_it_is_there(world, monkeypatch):
+    world.preencode()
+    (world.latents / "music/d.wav/000000000000.npy").unlink()
+    monkeypatch.setattr(LatentStore, "write_manifest", lambda *_: None)
+    world.preencode()
+    assert not (world.latents / "manifest.jsonl").exists()
 
 
 def test_mean_latents_are_what_the_autoencoder_makes_of_the_stretch(world):
@@ -249,6 +279,14 @@ def test_item_that_could_not_be_read_is_tried_again_next_time(world):
     assert world.files() == reference
 
 
+def test_files_that_open_but_cannot_be_read_at_all_are_an_error(empty_world):
+    path = empty_world.add_clip("a.wav", 256)
+    soundfile.write(path, [math.nan] * 256, 8000, subtype="FLOAT")
+    with pytest.raises(DataError, match="none of the 1 items could be read"):
+        empty_world.preencode()
+    assert not (empty_world.latents / "manifest.jsonl").exists()
+
+
 def test_corrupt_file_stops_the_run_if_that_is_asked_for(world):
     (world.root / "audio/z.wav").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"z\.wav"):
@@ -274,6 +312,34 @@ def test_latent_model_gives_the_latents_of_its_pretransform_without_scale(world)
     }
     world.preencode(model_type="diffusion_uncond", model=latent_model)
     assert world.files(named="*.npy") == reference
+
+
+def test_pretransform_that_samples_inside_the_autoencoder_is_seeded_too(world):
+    inner = world.document()["model"]
+    outer = {
+        "encoder": {
+            "type": "oobleck",
+            "config": inner["encoder"]["config"] | {"in_channels": 3, "strides": [2, 1]},
+        },
+        "decoder": {
+            "type": "oobleck",
+            "config": inner["decoder"]["config"] | {"out_channels": 3, "strides": [2, 1]},
+        },
+        "bottleneck": {"type": "vae"},
+        "latent_dim": 3,
+        "downsampling_ratio": 16,
+        "io_channels": 2,
+        "pretransform": {"type": "autoencoder", "config": inner},
+    }
+    checkpoint = world.root / "nested.safetensors"
+    save_checkpoint(checkpoint, build_model(world.experiment(model=outer)), config="{}")
+    folders = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        world.preencode(model=outer, **world.with_table(checkpoint=str(checkpoint)))
+        folders.append(world.files())
+        shutil.rmtree(world.latents)
+    assert folders[0] == folders[1]
 
 
 def test_latent_model_without_pretransform_is_refused(world):
@@ -372,5 +438,5 @@ def test_run_says_what_it_uses_and_how_far_it_is(world):
     assert str(world.root / "vae.safetensors") in said
     assert result.autoencoder_fingerprint in said
     assert "9 items" in said
-    assert "9/9 items" in said
+    assert "9/9 items, 0.2 s of audio" in said
     assert "x real time" in said

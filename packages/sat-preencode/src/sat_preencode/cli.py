@@ -59,11 +59,12 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], stop: StopSignal) 
         report(found.problems)
     if found.errors:
         return 1
+    from sat_preencode.progress import duration
     from sat_preencode.recipe import preencode  # torch only now, when the file is known to be right
 
     result = preencode(found.config, stop=stop)
-    hours = f"{result.items} items, {result.seconds / 3600:.2f} h of audio in {result.folder}"
-    print(f"{hours} ({result.encoded} encoded now, {result.unreadable} unreadable)")
+    there = f"{result.items} items, {duration(result.seconds)} of audio in {result.folder}"
+    print(f"{there} ({result.encoded} encoded now, {result.unreadable} unreadable)")
     if stop.number is not None and not result.complete:
         print(f"stopped; continue with\n  {shlex.join(['sat-preencode', *words])}")
         return 128 + stop.number

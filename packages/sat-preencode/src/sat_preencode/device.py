@@ -39,6 +39,22 @@ def choose_format(experiment: Experiment, *, device: torch.device) -> torch.dtyp
     return HALF_FORMATS.get(experiment.precision, torch.float32)
 
 
+def format_name(dtype: torch.dtype) -> str:
+    """A number format as people write it: "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
+def describe_device(experiment: Experiment, *, device: torch.device, dtype: torch.dtype) -> str:
+    """Device and format in words, with what the experiment asks for in vain."""
+    text = f"{device}, {format_name(dtype)}"
+    if device.type == "cpu" and experiment.precision in HALF_FORMATS:
+        text += f"; precision {experiment.precision} is for GPUs"
+    wanted = experiment.devices
+    if wanted != "auto" and (wanted if isinstance(wanted, int) else len(wanted)) > 1:
+        text += f"; one device encodes, though devices is {wanted}"
+    return text
+
+
 @contextmanager
 def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Compute without gradients, repeatably, and in float32 unless `dtype` is a half format.

@@ -25,9 +25,15 @@ from sat_config.audio.experiment import (
 from sat_config.audio.preencode import Preencode
 from sat_config.audio.pretransform import AutoencoderPretransformNode
 from sat_config.run import Experiment
-from sat_models.checkpoint import fingerprint, load_weights, open_checkpoint, resolve_checkpoint
+from sat_models.checkpoint import fingerprint, load_weights, open_checkpoint
 from sat_models.models.autoencoder import AudioAutoencoder, build_autoencoder
-from sat_preencode.device import choose_device, choose_format, computing
+from sat_preencode.device import (
+    choose_device,
+    choose_format,
+    computing,
+    describe_device,
+    format_name,
+)
 from sat_preencode.errors import PreencodeError
 from sat_preencode.progress import Reporter
 from sat_preencode.settings import Settings, encoder_table
@@ -116,7 +122,7 @@ class Encoder:
     def _features(self, audio: Float[Tensor, "b c t"], name: str) -> Float[Tensor, "b d2 l"]:
         # A pretransform inside the autoencoder may draw from torch's global generator.
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(self._seed(name))
+            torch.manual_seed(self._seed(f"pretransform of {name}"))
             return self.autoencoder.features(audio)
 
     def _draw(self, features: Float[Tensor, "1 d2 l"], name: str) -> Float[np.ndarray, "d l"]:
@@ -151,12 +157,12 @@ def load_encoder(experiment: AudioExperiment, table: Preencode, *, reporter: Rep
         )
     device = choose_device(experiment)
     dtype = choose_format(experiment, device=device)
-    checkpoint = open_checkpoint(resolve_checkpoint(table.checkpoint))
+    checkpoint = open_checkpoint(table.checkpoint)
     autoencoder = build_autoencoder(node, sample_rate=experiment.sample_rate)
     report = load_weights(autoencoder, checkpoint)
     weights = fingerprint(autoencoder.state_dict())
-    reporter.say(f"checkpoint  {checkpoint.path}\nweights     {report}\nautoencoder {weights}")
-    reporter.say(f"device      {device}, {_name(dtype)}")
+    reporter.say(f"checkpoint  {table.checkpoint}\nweights     {report}\nautoencoder {weights}")
+    reporter.say(f"device      {describe_device(experiment, device=device, dtype=dtype)}")
     sample_size = table.sample_size or experiment.sample_size
     _check_sizes(autoencoder, channels=experiment.audio_channels, sample_size=sample_size)
     settings = Settings(
@@ -166,7 +172,7 @@ def load_encoder(experiment: AudioExperiment, table: Preencode, *, reporter: Rep
         channels=experiment.audio_channels,
         latent=table.latent,
         seed=experiment.seed if table.latent == "sample" else None,
-        arithmetic=_name(dtype),
+        arithmetic=format_name(dtype),
         encoder=encoder_table(node),
     )
     autoencoder.to(device).eval().requires_grad_(False)
@@ -186,7 +192,3 @@ def _check_sizes(autoencoder: AudioAutoencoder, *, channels: int, sample_size: i
             f"an item of {sample_size} samples is no whole number of latent frames of {hop} samples"
             f" each; set preencode.sample_size to a multiple, such as {near} or {near + hop}"
         )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

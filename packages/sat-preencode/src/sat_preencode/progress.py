@@ -11,6 +11,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def duration(seconds: float) -> str:
+    """A length of audio in the unit that suits it: `47.9 s`, `12.3 min`, `1.25 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.2f} h"
+
+
 class Meter(ABC):
     """Counts what is encoded and shows it."""
 
@@ -38,10 +47,10 @@ class Meter(ABC):
         self._show()
 
     def text(self) -> str:
-        """Items, audio and speed so far: `12/40 items, 0.25 h of audio, 31.0x real time`."""
+        """Items, audio and speed so far: `12/40 items, 1.25 h of audio, 31.0x real time`."""
         speed = self._seconds / max(time.monotonic() - self._started, 1e-9)
         return (
-            f"{self.finished}/{self.items} items, {self._seconds / 3600:.2f} h of audio,"
+            f"{self.finished}/{self.items} items, {duration(self._seconds)} of audio,"
             f" {speed:.1f}x real time"
         )
 

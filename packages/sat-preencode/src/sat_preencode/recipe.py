@@ -9,11 +9,11 @@ from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
 from sat_models.data.ledger import Ledger
+from sat_preencode.checks import audio_node, preencode_table
 from sat_preencode.encoding import Encoder, load_encoder
-from sat_preencode.errors import PreencodeError
-from sat_preencode.plan import Plan, plan_items
+from sat_preencode.plan import plan_items
 from sat_preencode.progress import Reporter
-from sat_preencode.scan import audio_node, find_sources
+from sat_preencode.scan import find_sources
 from sat_preencode.settings import Details
 from sat_preencode.store import BAD_FILES, LatentStore
 from sat_preencode.work import Work
@@ -61,7 +61,7 @@ def preencode(
         UserError: The experiment, its checkpoint, its data or the folder cannot be used.
     """
     reporter = reporter or Reporter()
-    experiment, table = _checked(experiment)
+    experiment, table = preencode_table(experiment)
     dataset = audio_node(experiment)
     encoder = load_encoder(experiment, table, reporter=reporter)
     store = LatentStore(Path(table.output_path), latent_dim=encoder.autoencoder.latent_dim)
@@ -84,13 +84,13 @@ def preencode(
             batch_size=experiment.batch_size,
         )
         work = Work(plan, store, stop=stop)
-        reporter.say(_summary(plan, there=len(work.finished), sample_rate=rate))
+        reporter.say(f"plan        {work.summary()}")
         work.encode_missing(
             encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
         )
         complete = not stop()
         if complete:
-            store.write_manifest(work.finished.values())
+            work.finish()
     return PreencodeResult(
         folder=store.folder,
         checkpoint=encoder.checkpoint,
@@ -101,17 +101,6 @@ def preencode(
         seconds=sum(entry.num_samples for entry in work.finished.values()) / rate,
         complete=complete,
     )
-
-
-def _checked(experiment: Experiment) -> tuple[AudioExperiment, Preencode]:
-    if not isinstance(experiment, AudioExperiment):
-        raise PreencodeError(f"{type(experiment).__name__} is not an experiment on audio")
-    if experiment.preencode is None:
-        raise PreencodeError(
-            "the experiment has no [preencode] table; add\n\n"
-            '[preencode]\noutput_path = "latents"\ncheckpoint = "runs/NAME/latest"'
-        )
-    return experiment, experiment.preencode
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
@@ -126,13 +115,3 @@ def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) ->
         sample_size=encoder.settings.sample_size,
         settings=encoder.settings,
     )
-
-
-def _summary(plan: Plan, *, there: int, sample_rate: int) -> str:
-    text = (
-        f"plan        {len(plan.items)} items, {plan.num_samples / sample_rate / 3600:.2f} h of"
-        f" audio; {there} are there already"
-    )
-    if plan.left_out_samples:
-        text += f"; {plan.left_out_samples / sample_rate:.1f} s in short tails are left out"
-    return text

@@ -4,32 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from sat_config.audio.dataset import AudioDirNode
-from sat_config.audio.experiment import AudioExperiment
 from sat_models.audio import AudioInfo, check_channels, probe
 from sat_models.data.audio_dir import AudioFile, find_audio
 from sat_models.data.ledger import Ledger
 from sat_models.errors import AudioError, DataError
-from sat_preencode.errors import PreencodeError
 from sat_preencode.plan import Source
-from sat_preencode.store import BAD_FILES, DETAILS, MANIFEST
-
-
-def audio_node(experiment: AudioExperiment) -> AudioDirNode:
-    """The experiment's dataset, which has to be folders of audio.
-
-    Raises:
-        PreencodeError: There is none, it is not audio, or an id cannot name a folder.
-    """
-    node = experiment.dataset
-    if not isinstance(node, AudioDirNode):
-        found = "there is none" if node is None else f"this one is of class {type(node).__name__}"
-        raise PreencodeError(
-            "dataset has to be audio that can be encoded, and " + found + "; add\n\n"
-            '[dataset]\ndataset_type = "audio_dir"\n'
-            'datasets = [{ id = "music", path = "FOLDER" }]'
-        )
-    _check_ids([folder.id for folder in node.datasets])
-    return node
 
 
 def find_sources(
@@ -79,13 +58,3 @@ def _probe(file: AudioFile, channels: int) -> AudioInfo | AudioError:
     except AudioError as error:
         return error
     return info
-
-
-def _check_ids(ids: list[str]) -> None:
-    for index, name in enumerate(ids):
-        taken = name in (DETAILS, MANIFEST, BAD_FILES) or name.startswith(".")
-        if taken or set(name) & set('/\\:*?"<>|\0'):
-            raise PreencodeError(
-                f"dataset.datasets[{index}].id is {name!r}, which cannot name a folder of latents;"
-                " use letters, digits, '-' and '_'"
-            )

@@ -1,8 +1,8 @@
 """What the bytes of a latent depend on, and what a latent folder says about itself.
 
 Two runs may share a folder only if their `Settings` are equal. Batch size, device and the places of
-files are left out on purpose: they may change between a run and its continuation. A different batch
-size or device moves latents by rounding errors only.
+files are left out on purpose: they may change between a run and its continuation. Another batch size
+moves latents by rounding errors; another kind of device does, and draws other noise.
 """
 
 import hashlib
@@ -13,9 +13,7 @@ import msgspec
 
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.node import Node
-
-FORMAT = "sat-latents"
-VERSION = 1
+from sat_models.data.latents import FORMAT, VERSION
 
 Table = dict[str, Any]
 

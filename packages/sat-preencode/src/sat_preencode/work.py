@@ -5,11 +5,12 @@ from contextlib import closing
 from itertools import takewhile
 
 from sat_models.data.ledger import Ledger
+from sat_models.errors import DataError
 from sat_preencode.encoding import Encoder
 from sat_preencode.plan import Plan, PlannedItem
-from sat_preencode.progress import Reporter
+from sat_preencode.progress import Reporter, duration
 from sat_preencode.reading import Form, ReadBatch, read_batches
-from sat_preencode.store import Entry, LatentStore
+from sat_preencode.store import BAD_FILES, Entry, LatentStore
 
 
 class Work:
@@ -40,6 +41,14 @@ class Work:
             if (entry := store.find(planned.item)) is not None:
                 self.finished[entry.id] = entry
 
+    def summary(self) -> str:
+        """How much there is, how much of it is finished, and what is left out."""
+        items, seconds = len(self.plan.items), self.plan.seconds
+        text = f"{items} items, {duration(seconds)} of audio; {len(self.finished)} are finished"
+        if self.plan.left_out_seconds:
+            text += f"; {duration(self.plan.left_out_seconds)} in short tails left out"
+        return text
+
     def encode_missing(
         self, encoder: Encoder, *, ledger: Ledger, reporter: Reporter, num_workers: int
     ) -> None:
@@ -66,6 +75,19 @@ class Work:
                 meter.advance(
                     len(written), sum(e.num_samples for e in written) / settings.sample_rate
                 )
+
+    def finish(self) -> None:
+        """Write the manifest, once there is nothing left to encode.
+
+        Raises:
+            DataError: There would be nothing in it.
+        """
+        if not self.finished:
+            raise DataError(
+                f"none of the {len(self.plan.items)} items could be read;"
+                f" {self._store.folder / BAD_FILES} says why"
+            )
+        self._store.write_manifest(self.finished.values())
 
     def _missing(self) -> Iterator[tuple[PlannedItem, ...]]:
         for batch in self.plan.batches():
