@@ -266,7 +266,7 @@ def test_toml_places_are_those_of_keys_and_values():
     assert place("a", "b") == ((2, 1), (2, 7))
     assert place("quo ted", "key", "x", 1, "y") == ((3, 36), (3, 40))
     assert place("t", "u") == ((4, 1), (4, 1))
-    assert place("dates", 1) == ((8, 31), (8, 31))
+    assert place("t", "u", "dates", 1) == ((8, 31), (8, 31))
     assert place("rows") == ((9, 1), (9, 1))
     assert place("rows", 0, "parts", 1, "n") == ((14, 1), (14, 5))
     assert place("rows", 1, "parts", 0) == ((17, 1), (17, 1))
