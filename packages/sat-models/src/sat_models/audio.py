@@ -178,7 +178,7 @@ def write_audio(path: str | Path, audio: Float[Tensor, "c t"], *, sample_rate: i
         raise AudioError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
-class _Reader(soundfile.SoundFile):
+class _Reader(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
     """A SoundFile that does not seek to where it is after every read.
 
     SoundFile does that in files that can seek; it costs time, lossy formats do not resume exactly,

@@ -21,7 +21,7 @@ from sat_models.errors import AudioError, DataError
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".aif", ".aiff", ".opus")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class AudioFile:
     """A file of a dataset.
 

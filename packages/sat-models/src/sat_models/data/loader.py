@@ -80,7 +80,7 @@ def build_loader(
         batch_sampler=batches,
         num_workers=experiment.num_workers,
         collate_fn=Collate(dataset, ledger),
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=experiment.accelerator != "cpu" and torch.cuda.is_available(),
         persistent_workers=experiment.num_workers > 0,
         worker_init_fn=prepare_worker if experiment.num_workers > 0 else None,
         # Without a generator of its own, each pass would take a number from the one that training
