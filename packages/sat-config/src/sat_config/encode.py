@@ -11,7 +11,7 @@ from sat_config import upgrade
 
 def plain(config: msgspec.Struct) -> dict[str, Any]:
     """The configuration as plain data; None, which TOML cannot write, is left out."""
-    data: dict[str, Any] = _without_none(msgspec.to_builtins(config))
+    data: dict[str, Any] = without_none(msgspec.to_builtins(config))
     return data
 
 
@@ -29,9 +29,10 @@ def dumps(config: msgspec.Struct, format: Literal["toml", "json"] = "toml") -> s
     raise ValueError(f"format is {format!r}; expected 'toml' or 'json'")
 
 
-def _without_none(value: Any) -> Any:  # noqa: ANN401 - any plain value
+def without_none(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    """A plain value without the nulls in its tables and lists."""
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_none(item) for item in value]
+        return [without_none(item) for item in value if item is not None]
     return value

@@ -5,17 +5,19 @@ VALUE replaces what was there. List elements are named by `[index]` or by the `[
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from sat_config import layers, schema
-from sat_config.document import Source, Table, kind_of
+from sat_config.document import MAX_DEPTH, DocumentError, Source, Table, from_mapping, kind_of
 from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded, Origin, Trace
 from sat_config.schema import Slot
 
 _BARE_KEY = re.compile(r"[\w-]+")
+_INDEX = re.compile(r"[0-9]{1,9}")
 _BARE_WORD = re.compile(r"[^\s\"'\[\]{},#=]+")
 
 
@@ -49,13 +51,18 @@ class OverrideError(Exception):
         super().__init__(message)
 
 
+def origin_of(word: str) -> Origin:
+    """The command line as the place that a word comes from."""
+    return Origin(Source(name=f"--override {_short(word)!r}"))
+
+
 def parse(word: str, origin: Origin | None = None) -> Override:
     """Take an override apart.
 
     Raises:
         OverrideError: It is neither `path=VALUE` nor `-path`.
     """
-    origin = origin or Origin(Source(name=f"--override {word!r}"))
+    origin = origin or origin_of(word)
     if word.startswith("-"):
         path, rest = parse_path(word[1:])
         if rest:
@@ -81,10 +88,14 @@ def parse_path(text: str) -> tuple[tuple[str | int | Element, ...], str]:
         else:
             at += text[at] == "." and bool(parts)
             found = _BARE_KEY.match(text, at)
+            if found is None and parts:
+                raise OverrideError(f"a key is missing after {text[:at]!r}")
             if found is None:
                 break
             part, at = found[0], found.end()
         parts.append(part)
+        if len(parts) > MAX_DEPTH:
+            raise OverrideError(f"the path has more than {MAX_DEPTH} parts")
         if text[at : at + 1] not in (".", "["):
             break
     if not parts:
@@ -101,16 +112,23 @@ def _bracket(text: str, at: int) -> tuple[str | int | Element, int]:
     if text.startswith('["', at):
         return text[at + 2 : closing], closing + 2
     inside = text[at + 1 : closing]
-    return (int(inside) if inside.isdigit() else Element(inside)), closing + 1
+    return (int(inside) if _INDEX.fullmatch(inside) else Element(inside)), closing + 1
 
 
-def apply(folded: Folded, override: Override, *, unknown_ok: frozenset[str] = frozenset()) -> None:
+def apply(
+    folded: Folded,
+    override: Override,
+    *,
+    unknown_ok: frozenset[str] = frozenset(),
+    adjust: Callable[[Any], Any] | None = None,
+) -> None:
     """Set or remove one value of the folded table.
 
     Args:
         folded: What the layers made; changed in place.
         override: What to do.
         unknown_ok: Paths that the schema need not know.
+        adjust: What to make of the value before it is set.
 
     Raises:
         OverrideError: The path leads nowhere, or the value is not TOML.
@@ -122,8 +140,11 @@ def apply(folded: Folded, override: Override, *, unknown_ok: frozenset[str] = fr
         key = _key(tree, part, walked)
         _check_known(tree, slot, key, walked, unknown_ok)
         slot = schema.child_slot(slot, tree, key)
-        trace = layers.own(trace, key)
+        created = isinstance(key, str) and tree.get(key) is None
         tree = _descend(tree, key, (*walked, key), removing=override.value is None)
+        if created:
+            trace.children[key] = Trace(override.origin, children={})
+        trace = layers.own(trace, key)
         walked = (*walked, key)
     key = _key(tree, last, walked)
     if override.value is None:
@@ -131,6 +152,7 @@ def apply(folded: Folded, override: Override, *, unknown_ok: frozenset[str] = fr
         return
     _check_known(tree, slot, key, walked, unknown_ok)
     value = parse_value(override.value, schema.child_slot(slot, tree, key))
+    value = adjust(value) if adjust else value
     _set(tree, key, value, slot, trace, override.origin)
 
 
@@ -198,12 +220,13 @@ def _check_known(
 def _remove(tree: Any, key: str | int, trace: Trace, path: Path) -> None:  # noqa: ANN401
     if isinstance(tree, dict) and key not in tree:
         raise OverrideError(f"there is no {format_path((*path, key))} to remove")
+    if isinstance(key, int):  # what stands behind it moves up and keeps its origin
+        for index in range(key, len(tree) - 1):
+            trace.children[index] = layers.own(trace, index + 1)
+        trace.children.pop(len(tree) - 1, None)
+    else:
+        trace.children.pop(key, None)
     del tree[key]
-    children = trace.children
-    children.pop(key, None)
-    if isinstance(key, int):  # what stood behind it moves up
-        for index in sorted(k for k in children if isinstance(k, int) and k > key):
-            children[index - 1] = children.pop(index)
 
 
 def _set(
@@ -226,20 +249,30 @@ def parse_value(text: str, slot: Slot | None) -> Any:  # noqa: ANN401 - a plain 
     Raises:
         OverrideError: It is not one TOML value.
     """
-    if slot is not None and slot.is_text and text[:1] not in ('"', "'"):
-        return text
+    literal = slot is not None and slot.is_text and text[:1] not in ('"', "'")
+    value = text if literal else _toml_value(text)
+    try:
+        from_mapping({"value": value}, "")
+    except DocumentError as error:
+        raise OverrideError(f"{_short(text)!r}: {error}") from None
+    return value
+
+
+def _toml_value(text: str) -> Any:  # noqa: ANN401 - a plain value
     import tomllib
 
+    if not text:
+        raise OverrideError("there is no value after '='")
     try:
         table: Table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         if _BARE_WORD.fullmatch(text):
             return text
         raise OverrideError(
-            f"{text!r} is not a TOML value; quote text that has spaces in it"
+            f"{_short(text)!r} is not a TOML value; quote text that has spaces in it"
         ) from None
     if list(table) != ["value"] or "\n" in text or _has_comment(text):
-        raise OverrideError(f"{text!r} is more than one TOML value")
+        raise OverrideError(f"{_short(text)!r} is more than one TOML value")
     return table["value"]
 
 
@@ -265,3 +298,7 @@ def problem(word: str, error: OverrideError, source: Source) -> Problem:
         found=word,
         suggestion=error.suggestion,
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -72,13 +72,18 @@ def rule(
     return enter
 
 
+def broken_by(node: msgspec.Struct, path: Path) -> Iterator[tuple[Rule, Path, Broken]]:
+    """The violations of rules on this node, not on those below it."""
+    for entry in RULES.values():
+        if isinstance(node, entry.on):
+            for found in entry.check(node):
+                yield entry, (*path, *found.path), found
+
+
 def broken(value: object, path: Path = ()) -> Iterator[tuple[Rule, Path, Broken]]:
     """All violations in a decoded value and everything below it."""
     if isinstance(value, msgspec.Struct):
-        for entry in RULES.values():
-            if isinstance(value, entry.on):
-                for found in entry.check(value):
-                    yield entry, (*path, *found.path), found
+        yield from broken_by(value, path)
         for field in value.__struct_fields__:
             inner = getattr(value, field)
             if isinstance(inner, msgspec.Struct | tuple):

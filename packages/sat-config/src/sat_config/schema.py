@@ -44,7 +44,8 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
     def struct_for(self, table: object) -> type[Struct] | None:
         """The Struct that a plain table in this slot decodes to, or None."""
         if self.family is not None:
-            return self.family.member_for(table)
+            found = self.family.member_for(table)
+            return found if found in self.structs else None
         return self.structs[0] if self.structs else None
 
 
@@ -87,16 +88,17 @@ def slot_of(annotation: Any) -> Slot:  # noqa: ANN401 - any annotation
     """The slot that an annotation describes."""
     arms = list(alternatives(annotation))
     bare = [kind for kind, _ in arms]
-    structs = tuple(k for k in bare if isinstance(k, type) and issubclass(k, Struct))
-    members = registry.current().family_of(structs[0]) if structs else None
-    tagged = members is not None and structs[0] is not members.base
+    every = [k for k in bare if isinstance(k, type) and issubclass(k, Struct)]
+    structs = tuple(k for k in every if k.__struct_config__.tag != registry.NOBODY)
+    # one Struct by itself is decoded with or without its tag
+    members = registry.current().family_of(structs[0]) if len(every) > 1 else None
     return Slot(
         annotation=annotation,
         structs=structs,
-        family=members if tagged else None,
+        family=members,
         item=_first(bare, _item_of),
         values=_first(bare, _values_of),
-        only_tables=bool(structs) and all(k in structs or k is type(None) for k in bare),
+        only_tables=bool(structs) and all(k in every or k is type(None) for k in bare),
         is_text=_is_text(bare),
         nullable=type(None) in bare or annotation is Any,
         path_kind=next((kind for _, kind in arms if kind), None),
@@ -173,9 +175,10 @@ def _first(kinds: list[Any], read: Any) -> Slot | None:  # noqa: ANN401 - a func
 
 
 def _item_of(kind: Any) -> Any:  # noqa: ANN401 - an annotation
-    if typing.get_origin(kind) in (tuple, list):
-        return typing.get_args(kind)[0]
-    return None
+    if typing.get_origin(kind) not in (tuple, list):
+        return None
+    first, *more = typing.get_args(kind)
+    return first if all(other in (first, ...) for other in more) else None
 
 
 def _values_of(kind: Any) -> Any:  # noqa: ANN401 - an annotation
