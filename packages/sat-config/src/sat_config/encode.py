@@ -33,6 +33,6 @@ def without_none(value: Any) -> Any:  # noqa: ANN401 - any plain value
     """A plain value without the nulls in its tables and lists."""
     if isinstance(value, dict):
         return {key: without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without_none(item) for item in value if item is not None]
     return value

@@ -133,18 +133,39 @@ def apply(
     Raises:
         OverrideError: The path leads nowhere, or the value is not TOML.
     """
-    slot, trace, tree = folded.slot, folded.trace, folded.tree
+    made: list[tuple[Table, str, Trace]] = []
+    try:
+        _apply(folded, override, unknown_ok, adjust, made)
+    except OverrideError:
+        for table, key, trace in made[:1]:  # leave nothing half done
+            table.pop(key, None)
+            trace.children.pop(key, None)
+        raise
+
+
+def _apply(
+    folded: Folded,
+    override: Override,
+    unknown_ok: frozenset[str],
+    adjust: Callable[[Any], Any] | None,
+    made: list[tuple[Table, str, Trace]],
+) -> None:
+    slot, trace = folded.slot, folded.trace
+    tree: Any = folded.tree
     walked: Path = ()
     *parents, last = override.path
     for part in parents:
         key = _key(tree, part, walked)
         _check_known(tree, slot, key, walked, unknown_ok)
         slot = schema.child_slot(slot, tree, key)
-        created = isinstance(key, str) and tree.get(key) is None
-        tree = _descend(tree, key, (*walked, key), removing=override.value is None)
-        if created:
-            trace.children[key] = Trace(override.origin, children={})
-        trace = layers.own(trace, key)
+        if isinstance(key, str) and tree.get(key) is None:
+            _make(tree, key, (*walked, key), trace, override)
+            made.append((tree, key, trace))
+        if not isinstance(tree[key], dict | list):
+            raise OverrideError(
+                f"{format_path((*walked, key))} is {kind_of(tree[key])}, not a table"
+            )
+        tree, trace = tree[key], layers.own(trace, key)
         walked = (*walked, key)
     key = _key(tree, last, walked)
     if override.value is None:
@@ -152,19 +173,15 @@ def apply(
         return
     _check_known(tree, slot, key, walked, unknown_ok)
     value = parse_value(override.value, schema.child_slot(slot, tree, key))
-    value = adjust(value) if adjust else value
-    _set(tree, key, value, slot, trace, override.origin)
+    _set(tree, key, adjust(value) if adjust else value, slot, trace, override.origin)
 
 
-def _descend(tree: Any, key: str | int, path: Path, *, removing: bool) -> Any:  # noqa: ANN401
-    missing = key not in tree if isinstance(tree, dict) else False
-    if missing or (isinstance(tree, dict) and tree[key] is None):
-        if removing:
-            raise OverrideError(f"there is no {format_path(path)} to remove from")
-        tree[key] = {}
-    if not isinstance(tree[key], dict | list):
-        raise OverrideError(f"{format_path(path)} is {kind_of(tree[key])}, not a table")
-    return tree[key]
+def _make(tree: Table, key: str, path: Path, trace: Trace, override: Override) -> None:
+    """An empty table on the way to what an override sets."""
+    if override.value is None:
+        raise OverrideError(f"there is no {format_path(path)} to remove from")
+    tree[key] = {}
+    trace.children[key] = Trace(override.origin, children={})
 
 
 def _key(tree: Any, part: str | int | Element, path: Path) -> str | int:  # noqa: ANN401
@@ -265,8 +282,8 @@ def _toml_value(text: str) -> Any:  # noqa: ANN401 - a plain value
         raise OverrideError("there is no value after '='")
     try:
         table: Table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        if _BARE_WORD.fullmatch(text):
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, tomllib.TOMLDecodeError) and _BARE_WORD.fullmatch(text):
             return text
         raise OverrideError(
             f"{_short(text)!r} is not a TOML value; quote text that has spaces in it"
