@@ -5,7 +5,6 @@ failed, so it may take its time.
 """
 
 import contextlib
-import difflib
 import typing
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -236,6 +235,8 @@ def nearest(name: object, known: typing.Iterable[str]) -> str | None:
     """The known name most like this one, if any is."""
     if not isinstance(name, str):
         return None
+    import difflib
+
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     folded = {known_name.lower().replace("-", "_"): known_name for known_name in names}

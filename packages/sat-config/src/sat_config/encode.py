@@ -1,10 +1,8 @@
 """From the typed configuration back to text, with every default written out."""
 
-import json
 from typing import Any, Literal
 
 import msgspec
-import tomli_w
 
 from sat_config import upgrade
 
@@ -23,8 +21,12 @@ def dumps(config: msgspec.Struct, format: Literal["toml", "json"] = "toml") -> s
     """
     data = {"schema_version": upgrade.CURRENT, **plain(config)}
     if format == "json":
+        import json
+
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     if format == "toml":
+        import tomli_w
+
         return tomli_w.dumps(data)
     raise ValueError(f"format is {format!r}; expected 'toml' or 'json'")
 
