@@ -463,3 +463,14 @@ def test_merge_by_itself_lays_one_table_on_another():
     assert folded.tree == {"a": {"b": 1, "c": 2}}
     assert folded.trace.find(("a", "b")).source.name == "a"
     assert folded.trace.find(("a", "c")).source.name == "b"
+
+
+def test_trace_remembers_what_was_replaced(toy, write):
+    write("a.toml", BASE + "numbers = { a = 1 }")
+    name = write("top.toml", 'include = "a.toml"\nnumbers = { a = 2 }\n')
+    trace = loading.check(name, ["numbers.a=3"]).folded.trace.children["numbers"].children["a"]
+    places = []
+    while trace is not None:
+        places.append(trace.origin.place())
+        trace = trace.previous
+    assert places == ["--override 'numbers.a=3'", "top.toml:2", "a.toml:4"]

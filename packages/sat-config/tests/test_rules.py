@@ -27,6 +27,7 @@ with registry.fresh() as BOXES:
 def boxes(monkeypatch):
     monkeypatch.setattr(registry, "_current", BOXES)
     monkeypatch.setattr(rules, "RULES", {})
+    monkeypatch.setattr(rules, "_on_class", {})
 
     @rule("T-1", on=Box, reads=("width", "height"))
     def flat(node: Box) -> Iterator[Broken]:

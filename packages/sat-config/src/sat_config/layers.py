@@ -287,7 +287,8 @@ def fold(layers: Sequence[Layer], slot: Slot | None) -> Folded:
     contents = [(layer, layer.content()) for layer in layers]
     present = [(layer, content) for layer, content in contents if content is not None]
     for number, (layer, content) in enumerate(present, 1):
-        merge(folded, content, LayerOrigin(layer), later=[over for _, over in present[number:]])
+        later = [over for _, over in present[number:]]
+        merge(folded, content, LayerOrigin(layer), later, depth=len(layer.at))
     return folded
 
 
@@ -308,6 +309,7 @@ def merge(
     over: Table,
     origin_of: Callable[[Path], Origin],
     later: Sequence[Table] = (),
+    depth: int = 0,
 ) -> None:
     """Lay `over` on the folded table. Tables merge; lists and scalars replace.
 
@@ -319,17 +321,21 @@ def merge(
         origin_of: Function from a path to the `Origin` of the value there.
         later: What will be laid on top, in order. A table that has no tag yet gets the one that
             comes, so that it is known which tables below it are tagged.
+        depth: How many keys lead to where `over` is mounted.
     """
     folded.trace.added = origin_of(())
-    _Merge(origin_of, folded.problems).table(
+    _Merge(origin_of, folded.problems, depth).table(
         folded.tree, over, folded.slot, folded.trace, (), later
     )
 
 
 class _Merge:
-    def __init__(self, origin_of: Callable[[Path], Origin], problems: list[Problem]) -> None:
+    def __init__(
+        self, origin_of: Callable[[Path], Origin], problems: list[Problem], depth: int
+    ) -> None:
         self.origin_of = origin_of
         self.problems = problems
+        self.depth = depth
 
     def table(
         self,
@@ -349,23 +355,22 @@ class _Merge:
                 clash = _clashing(trace.find((key,)), self.origin_of(here), here, old, value)
                 self.problems.append(clash)
                 continue
-            if not isinstance(value, dict):
-                base[key] = copy(value)
-                self.replace(trace, key, here)
-                continue
-            if isinstance(old, dict):
-                own(trace, key).added = self.origin_of(here)
+            above_mount = isinstance(value, dict) and len(here) < self.depth
+            if above_mount and not isinstance(old, dict):
+                old = self.set(base, key, {}, trace, here)
+            if isinstance(value, dict) and isinstance(old, dict):
+                child = schema.child_slot(slot, tagged, key)
+                above = [table[key] for table in later if isinstance(table.get(key), dict)]
+                part = own(trace, key)
+                part.added = self.origin_of(here)
+                self.table(old, value, child, part, here, above)
             else:
-                base[key] = {}
-                self.replace(trace, key, here)
-            child = schema.child_slot(slot, tagged, key)
-            above = [table[key] for table in later if isinstance(table.get(key), dict)]
-            self.table(base[key], value, child, own(trace, key), here, above)
+                self.set(base, key, copy(value), trace, here)
 
-    def replace(self, trace: Trace, key: str, path: Path) -> None:
-        """Note who has set a value anew."""
-        previous = trace.children.get(key)
-        trace.children[key] = Trace(self.origin_of(path), children={}, previous=previous)
+    def set(self, base: Table, key: str, value: Any, trace: Trace, path: Path) -> Any:  # noqa: ANN401
+        """Put a value in and note who it is from; parts of it are found through the whole."""
+        replace(base, key, value, trace, self.origin_of(path))
+        return value
 
 
 def _tagged(table: Table, slot: Slot | None, later: Sequence[Table]) -> Table:
@@ -374,6 +379,14 @@ def _tagged(table: Table, slot: Slot | None, later: Sequence[Table]) -> Table:
         return table
     tag_of = slot.family.tag_of
     return next((found for found in (table, *later) if tag_of(found) is not None), table)
+
+
+def replace(table: Any, key: str | int, value: Any, trace: Trace, origin: Origin) -> None:  # noqa: ANN401
+    """Set a value of a table or list; its trace remembers the one that it replaces."""
+    known = key in table if isinstance(table, dict) else True
+    previous = own(trace, key) if known else None
+    trace.children[key] = Trace(origin, children={}, previous=previous)
+    table[key] = value
 
 
 def own(trace: Trace, key: str | int) -> Trace:

@@ -256,8 +256,7 @@ def _set(
 ) -> None:
     if isinstance(key, str):
         layers.drop_foreign(tree, {key: value}, slot, trace)
-    tree[key] = value
-    trace.children[key] = Trace(origin, children={}, previous=trace.children.get(key))
+    layers.replace(tree, key, value, trace, origin)
 
 
 def parse_value(text: str, slot: Slot | None) -> Any:  # noqa: ANN401 - a plain value

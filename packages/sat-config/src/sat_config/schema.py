@@ -4,6 +4,7 @@ Merging, overrides, diagnosis and generated documents all ask the same questions
 they are answered here once, and cached per Struct.
 """
 
+import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -129,6 +130,7 @@ def child_slot(slot: Slot | None, table: object, key: str | int) -> Slot | None:
     return found.slot if found else slot.values
 
 
+@functools.cache
 def has_paths(slot: Slot) -> bool:
     """Whether any place below this slot names a file."""
     return _has_paths(slot, set())
