@@ -164,7 +164,7 @@ def test_without_families_nothing_is_a_document(write):
 
 def test_unknown_root_tag_names_the_members(toy, write):
     problem = only(write("a.toml", 'toy_type = "plane"'))
-    assert (problem.code, problem.suggestion, problem.line) == ("bad-tag", "plain", 1)
+    assert (problem.code, problem.suggestion, problem.line) == ("bad-tag", '"plain"', 1)
 
 
 def test_root_tag_of_a_lower_layer_counts(toy, write):

@@ -5,6 +5,7 @@ failed, so it may take its time.
 """
 
 import contextlib
+import re
 import typing
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -106,7 +107,7 @@ class _Walk:
             f"{show(found)} is no {family.name} that is known here",
             found=show(found),
             allowed=names,
-            suggestion=nearest(found, tags),
+            suggestion=show(close) if (close := nearest(found, tags)) else None,
         )
 
     def unknown_key(self, key: str, cls: type[msgspec.Struct], table: Table, path: Path) -> Problem:
@@ -272,8 +273,9 @@ def _describe(part: Any) -> str:  # noqa: ANN401 - an annotation
     origin = typing.get_origin(part)
     if origin is typing.Annotated:
         inner, *metas = typing.get_args(part)
-        limits = [text for meta in metas for text in _limits(meta)]
-        return f"{describe(inner)} {' and '.join(limits)}".rstrip()
+        limits = " and ".join(text for meta in metas for text in _limits(meta))
+        head, comma, tail = describe(inner).partition(", each element")
+        return f"{head} {limits}".rstrip() + comma + tail
     if origin is typing.Literal:
         return ", ".join(show(value) for value in typing.get_args(part))
     if origin in (tuple, list):
@@ -297,7 +299,7 @@ def _limits(meta: Any) -> Iterator[str]:  # noqa: ANN401 - msgspec.Meta
     if getattr(meta, "max_length", None) is not None:
         yield f"of length {meta.max_length} or less"
     if getattr(meta, "pattern", None):
-        yield f"matching {meta.pattern}"
+        yield (meta.extra or {}).get("words") or f"matching {meta.pattern}"
 
 
 def _repair(value: object, slot: Slot) -> str | None:
@@ -308,6 +310,7 @@ def _repair(value: object, slot: Slot) -> str | None:
     if isinstance(value, str):
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
             candidates.append(msgspec.json.decode(value.strip().lower().encode()))
+        candidates.append(re.sub(r"\s+", "_", value.strip()))
         named = list(_literals(slot.annotation))
         if (close := nearest(value, named)) is not None:
             candidates.append(close)

@@ -46,7 +46,10 @@ class Element(msgspec.Struct, frozen=True):
 class OverrideError(Exception):
     """An override that cannot be applied; the message says why."""
 
-    def __init__(self, message: str, *, suggestion: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, allowed: str | None = None, suggestion: str | None = None
+    ) -> None:
+        self.allowed = allowed
         self.suggestion = suggestion
         super().__init__(message)
 
@@ -228,8 +231,8 @@ def _check_known(
 
     close = difflib.get_close_matches(key, known, n=1)
     raise OverrideError(
-        f"{format_path(path) if path else 'the experiment'} has no key {key!r};"
-        f" it has {', '.join(sorted(known))}",
+        f"{format_path(path) if path else 'the experiment'} has no key {key!r}",
+        allowed=", ".join(sorted(known)),
         suggestion=format_path((*path, close[0])) if close else None,
     )
 
@@ -312,6 +315,7 @@ def problem(word: str, error: OverrideError, source: Source) -> Problem:
         message=str(error),
         file=source.name,
         found=word,
+        allowed=error.allowed,
         suggestion=error.suggestion,
     )
 
