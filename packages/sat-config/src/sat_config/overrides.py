@@ -157,7 +157,9 @@ def _apply(
     tree: Any = folded.tree
     walked: Path = ()
     *parents, last = override.path
-    for part in parents:
+    for number, part in enumerate(parents):
+        if slot and slot.family and override.path[number:] == slot.family.tag_path:
+            return _set_nested_tag(tree, slot.family.tag_path, slot, trace, override)
         key = _key(tree, part, walked)
         _check_known(tree, slot, key, walked, unknown_ok)
         slot = schema.child_slot(slot, tree, key)
@@ -172,11 +174,29 @@ def _apply(
         walked = (*walked, key)
     key = _key(tree, last, walked)
     if override.value is None:
-        _remove(tree, key, trace, walked)
-        return
+        return _remove(tree, key, trace, walked)
     _check_known(tree, slot, key, walked, unknown_ok)
     value = parse_value(override.value, schema.child_slot(slot, tree, key))
-    _set(tree, key, adjust(value) if adjust else value, slot, trace, override.origin)
+    return _set(tree, key, adjust(value) if adjust else value, slot, trace, override.origin)
+
+
+def _set_nested_tag(
+    tree: Table, tag_path: tuple[str, ...], slot: Slot, trace: Trace, override: Override
+) -> None:
+    """Set or remove a tag that stands in a table of its own, as `model.name` does."""
+    value = None if override.value is None else parse_value(override.value, None)
+    over: Any = value
+    for key in reversed(tag_path):
+        over = {key: over}
+    layers.drop_foreign(tree, over, slot, trace)
+    for key in tag_path[:-1]:
+        if not isinstance(tree.get(key), dict):
+            layers.replace(tree, key, {}, trace, override.origin)
+        tree, trace = tree[key], layers.own(trace, key)
+    if override.value is None:
+        _remove(tree, tag_path[-1], trace, tag_path[:-1])
+    else:
+        layers.replace(tree, tag_path[-1], value, trace, override.origin)
 
 
 def _make(tree: Table, key: str, path: Path, trace: Trace, override: Override) -> None:
