@@ -95,9 +95,9 @@ def test_unknown_key_in_a_table_without_keys(toy):
 
 
 def test_bad_tag_names_the_nearest(toy):
-    problem = one(changed(shape={"kind": "cirle", "config": {}}), toy.Toy)
+    problem = one(changed(shape={"kind": "circ", "config": {}}), toy.Toy)
     assert (problem.code, problem.path) == ("bad-tag", ("shape", "kind"))
-    assert problem.message == '"cirle" is no shape that is known here'
+    assert problem.message == '"circ" is no shape that is known here'
     assert (problem.suggestion, problem.allowed) == ('"circle"', '"circle", "square", "quad"')
 
 
@@ -393,7 +393,7 @@ def test_two_faults_in_different_places_are_both_found(toy, seed):
 
 def test_messages_in_full(toy, write):
     name = write("top.toml", (
-        'toy_type = "plain"\nsed = 3\nbatch_size = "8"\n\n[shape]\nkind = "cirle"\n\n'
+        'toy_type = "plain"\nsed = 3\nbatch_size = "8"\n\n[shape]\nkind = "circ"\n\n'
         "[child]\ndepth = 2\n"
     ))  # fmt: skip
     text = errors.render(loading.check(name).problems)
@@ -412,8 +412,8 @@ top.toml:3:14: error[bad-value]: batch_size is "8"
       = allowed: an integer at least 1
       = try: 8
 
-top.toml:6:8: error[bad-tag]: "cirle" is no shape that is known here
-    6 | kind = "cirle"
+top.toml:6:8: error[bad-tag]: "circ" is no shape that is known here
+    6 | kind = "circ"
       |        ^
       = allowed: "circle", "square", "quad"
       = try: "circle"

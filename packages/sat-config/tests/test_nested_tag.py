@@ -58,7 +58,7 @@ def test_override_that_changes_the_nested_tag_drops_the_foreign_keys(write):
 
 
 def test_unknown_nested_tag_names_the_members(write):
-    (problem,) = loading.check(write("a.toml", '[model]\nname = "smal"\nwidth = 1\n')).problems
+    (problem,) = loading.check(write("a.toml", '[model]\nname = "smaller"\nwidth = 1\n')).problems
     assert (problem.code, problem.path, problem.line) == ("bad-tag", ("model", "name"), 2)
     assert problem.suggestion == '"small"'
 
