@@ -76,7 +76,7 @@ def test_mistake_in_the_data_is_a_message_and_1(write, autoencoder_document, cli
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "workers", "status"), [(signal.SIGTERM, 0, 143), (signal.SIGINT, 1, 130)]
+    ("number", "workers", "status"), [(signal.SIGTERM, 1, 143), (signal.SIGINT, 0, 130)]
 )
 def test_signal_ends_with_a_checkpoint_to_recover_from(
     write, autoencoder_document, tmp_path, number, workers, status

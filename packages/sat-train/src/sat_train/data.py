@@ -1,8 +1,11 @@
 """The data of a run."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import singledispatch
+
+import msgspec
 
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.experiment import AudioExperiment
@@ -11,6 +14,7 @@ from sat_models.data.batch import Sample
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
 from sat_models.data.loader import BatchLoader, build_loader
+from sat_train.callbacks.signals import SIGNALS
 from sat_train.ledger import RunLedger
 from sat_train.methods.base import Batch
 from sat_train.report import format_seconds
@@ -93,7 +97,10 @@ def build_data(
     )
     validation = None
     if experiment.val_dataset is not None:
-        validation = build_loader(experiment, experiment.val_dataset, training=False, ledger=ledger)
+        # Without workers: they would idle through all of training.
+        alone = msgspec.structs.replace(experiment, num_workers=0)
+        validation = build_loader(alone, experiment.val_dataset, training=False, ledger=ledger)
+    train.worker_init_fn = leave_signals
     dataset = _items(train)
     return RunData(
         train=train,
@@ -103,6 +110,16 @@ def build_data(
             dataset if validation is None else _items(validation), batch_size=experiment.batch_size
         ),
     )
+
+
+def leave_signals(_worker: int) -> None:
+    """In a worker process: leave stopping to the main process, which still needs its batches.
+
+    Terminals, `timeout` and batch systems signal all processes of a job at once. Lightning ends the
+    workers of the training loader, however training ends.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @singledispatch

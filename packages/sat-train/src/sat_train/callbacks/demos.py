@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class Demos(StepCallback):
     """Writes the method's demos every so many steps and at the end, as FLAC and spectrograms.
 
-    A demo that fails is logged and training goes on.
+    A demo that fails is logged and training goes on. Whoever stops a run gets none.
 
     Args:
         batches: What demos may be made from.
@@ -36,11 +36,11 @@ class Demos(StepCallback):
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """Write at multiples of the method's `demo_every`."""
-        if trainer.global_step % method.demo_every == 0:
+        if trainer.global_step % method.demo_every == 0 and not trainer.should_stop:
             self.write(trainer, method)
 
     def on_end(self, trainer: pl.Trainer, method: Method) -> None:
-        """Write those of the last step, unless someone wants training to stop."""
+        """Write those of the last step."""
         if trainer.global_step != self._written and not trainer.should_stop:
             self.write(trainer, method)
 

@@ -13,6 +13,8 @@ from sat_train.report import Report, format_metrics
 class Validation(StepCallback):
     """Runs the method's validation at step 0, every so many steps, and at the end.
 
+    Whoever stops a run does not want to wait, and gets none.
+
     Every process validates on the whole set: it is small, and the figure is then the same whatever
     the number of devices.
 
@@ -43,11 +45,12 @@ class Validation(StepCallback):
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """Validate at multiples of `every`."""
-        if self.every > 0 and trainer.global_step % self.every == 0:
+        due = self.every > 0 and trainer.global_step % self.every == 0
+        if due and not trainer.should_stop:
             self.validate(trainer, method)
 
     def on_end(self, trainer: pl.Trainer, method: Method) -> None:
-        """Validate the last step; someone who stops a run does not want to wait for it."""
+        """Validate the last step."""
         if trainer.global_step != self._validated and not trainer.should_stop:
             self.validate(trainer, method)
 

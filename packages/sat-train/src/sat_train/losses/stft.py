@@ -48,7 +48,7 @@ class STFTLoss(nn.Module):
             self.window.float(),
             return_complex=True,
         )
-        power: Tensor = spectra.real.square() + spectra.imag.square()
+        power = spectra.real.square() + spectra.imag.square()
         return power.clamp(min=MAGNITUDE_FLOOR**2).sqrt()
 
     def forward(
@@ -58,7 +58,7 @@ class STFTLoss(nn.Module):
         got = self.magnitudes(input.flatten(0, 1))
         want = self.magnitudes(target.flatten(0, 1))
         difference = torch.linalg.matrix_norm(want - got)
-        convergence = (difference / torch.linalg.matrix_norm(want)).mean()
+        convergence: Tensor = (difference / torch.linalg.matrix_norm(want)).mean()
         return convergence + (want.log() - got.log()).abs().mean()
 
 
