@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,6 +73,30 @@ def test_mistake_in_the_data_is_a_message_and_1(write, autoencoder_document, cli
     err = capfd.readouterr().err
     assert str(clips / "train") in err
     assert "Traceback" not in err
+
+
+def test_ctrl_c_before_the_first_step_is_130(write, autoencoder_document, monkeypatch, capfd):
+    def interrupt(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sat_train.callbacks.validation.Validation.validate", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    assert main([str(write(autoencoder_document))]) == 130
+    assert signal.getsignal(signal.SIGINT) == before
+    assert "nothing to save" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run(write, autoencoder_document, tmp_path):
+    file = write(autoencoder_document, devices=2, max_steps=3)
+    command = Path(sys.executable).with_name("sat-train")
+    done = subprocess.run((command, file), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished at step 3") == 1
+    (run,) = (path for path in (tmp_path / "runs" / "tiny").iterdir() if path.is_dir())
+    lines = (run / "logs" / "metrics.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "0", "1", "2", "3"]
+    assert (run / "checkpoints" / "step=00000003.ckpt").exists()
 
 
 @pytest.mark.slow

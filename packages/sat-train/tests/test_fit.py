@@ -169,6 +169,15 @@ def test_steps_count_accumulated_batches_once(autoencoder_document):
 def test_half_precision_trains(autoencoder_document, precision):
     result = run(autoencoder_document, precision=precision, max_steps=1)
     assert float(rows(result)[1]["train/loss"]) > 0
+    assert (result.run_folder / "demos" / "step=00000001" / "00_kept.png").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_latent_model_trains_in_half_precision(autoencoder_document, diffusion_document, precision):
+    weights = run(autoencoder_document, max_steps=1).checkpoint
+    diffusion_document |= {"precision": precision, "pretransform_ckpt_path": str(weights)}
+    result = run(diffusion_document, max_steps=1)
+    assert (result.run_folder / "demos" / "step=00000001" / "00_generated.png").exists()
 
 
 def test_demos_come_from_training_data_without_validation_data(autoencoder_document):
@@ -177,6 +186,14 @@ def test_demos_come_from_training_data_without_validation_data(autoencoder_docum
     assert result.metrics == {}
     demos = result.run_folder / "demos" / "step=00000001"
     assert len(list(demos.glob("*.reconstruction.flac"))) == 4
+
+
+def test_demos_are_eight_at_most(autoencoder_document, clips):
+    del autoencoder_document["val_dataset"]
+    for number in range(9):
+        shutil.copy(clips / "heldout" / "kept.wav", clips / "train" / f"copy{number}.wav")
+    result = run(autoencoder_document, max_steps=1, batch_size=13)
+    assert len(list(result.run_folder.glob("demos/*/*.png"))) == 8
 
 
 def test_failing_demo_is_logged_and_training_goes_on(autoencoder_document, monkeypatch, caplog):

@@ -91,6 +91,7 @@ def test_recover_passes_over_a_damaged_checkpoint(autoencoder_document, damage, 
     assert steps(second) == [0, 1, 2, 3, 4, 5, 6]
     assert read(second.checkpoint)["sat"]["batches"] == 6
     assert read(first.checkpoint)["global_step"] == 4  # written again
+    assert second.checkpoint.name == "step=00000006.ckpt"
 
 
 def test_recover_takes_the_newest_run(autoencoder_document):

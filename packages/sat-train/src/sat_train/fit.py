@@ -36,7 +36,7 @@ def fit(experiment: AudioExperiment, *, origins: Mapping[str, str] | None = None
     from sat_train.report import Report
     from sat_train.resume import find_resume
     from sat_train.run_folder import RunFolder
-    from sat_train.trainer import build_callbacks, build_trainer
+    from sat_train.trainer import build_callbacks, build_trainer, train
     from sat_train.weights import load_initial_weights, load_resumed_weights
 
     builtin.load()
@@ -83,12 +83,11 @@ def fit(experiment: AudioExperiment, *, origins: Mapping[str, str] | None = None
             run.describe(experiment, origins=origins or {}, device=device, resumed_at=resumed_at)
         ledger.open(run.bad_files)
         with run.known_to_children():
-            path = resume.path if resume else None
-            trainer.fit(method, data.train, ckpt_path=path, weights_only=True)
+            train(trainer, method, data.train, resume=resume)
 
         result = RunResult(
             run_folder=run.path,
-            checkpoint=run.last_checkpoint(),
+            checkpoint=callbacks.checkpoints.newest,
             step=trainer.global_step,
             metrics=callbacks.validation.last if callbacks.validation else {},
             interrupted=callbacks.stop.received,

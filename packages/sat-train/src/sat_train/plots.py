@@ -18,9 +18,10 @@ RANGE_DB = 80.0
 
 def spectrogram_db(audio: Float[Tensor, "c t"], *, size: int) -> Float[Tensor, "f l"]:
     """Power in dB of the channels' mean, 0 dB being a full-scale sine; at least `-2 * RANGE_DB`."""
-    window = torch.hann_window(size)
+    audio = audio.float()
+    window = torch.hann_window(size, dtype=audio.dtype)
     spectra = torch.stft(
-        audio.float().mean(0),
+        audio.mean(0),
         size,
         size // 4,
         window=window,

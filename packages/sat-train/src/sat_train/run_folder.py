@@ -81,10 +81,6 @@ class RunFolder:
         """The folder of a step's demos."""
         return self.path / "demos" / f"step={step:08d}"
 
-    def last_checkpoint(self) -> Path | None:
-        """The checkpoint of the highest step, if there is one."""
-        return max(self.checkpoint(0).parent.glob("step=*.ckpt"), default=None)
-
     def resume_words(self) -> Sequence[str]:
         """The command that continues this run."""
         return ("sat-train", str(self.config), "--override", "recover=true")

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.precision import HalfPrecision
 
 from sat_config import Experiment, UserError, dumps
+from sat_models.data.loader import BatchLoader
 from sat_train.callbacks.checkpoint import Checkpoints
 from sat_train.callbacks.demos import Demos
 from sat_train.callbacks.metrics import TrainingMetrics
@@ -19,7 +20,9 @@ from sat_train.callbacks.signals import StopOnSignal
 from sat_train.callbacks.validation import Validation
 from sat_train.data import RunData
 from sat_train.loggers import CsvLogger, TensorBoardLogger
+from sat_train.methods.base import Method
 from sat_train.report import Report
+from sat_train.resume import Resume
 from sat_train.run_folder import RunFolder
 
 MODEL_KEYS = ("model_type", "sample_rate", "sample_size", "audio_channels", "model", "training")
@@ -114,6 +117,23 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
             f"this machine cannot train with accelerator = {experiment.accelerator!r}, devices ="
             f" {devices!r}, precision = {precision!r}: {error}"
         ) from error
+
+
+def train(
+    trainer: pl.Trainer, method: Method, batches: BatchLoader, *, resume: Resume | None
+) -> None:
+    """Train until `max_steps` or until asked to stop.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the first step, which Lightning makes a SystemExit of.
+    """
+    path = resume.path if resume else None
+    try:
+        trainer.fit(method, batches, ckpt_path=path, weights_only=True)
+    except SystemExit as stop:
+        if stop.code == 1:
+            raise KeyboardInterrupt from stop
+        raise
 
 
 class WholeBatches(HalfPrecision):

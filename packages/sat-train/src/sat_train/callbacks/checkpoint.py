@@ -1,6 +1,7 @@
 """Training checkpoints and the pointer to the newest."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,6 +26,9 @@ class Checkpoints(StepCallback):
         every: Steps between checkpoints.
         config: The resolved experiment as JSON text.
         model_config: Its model keys as plain data.
+
+    Attributes:
+        newest: What has been written last.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Checkpoints(StepCallback):
         self.every = every
         self.config = config
         self.model_config = model_config
+        self.newest: Path | None = None
         self._saved = -1
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
@@ -59,6 +64,7 @@ class Checkpoints(StepCallback):
             trainer.save_checkpoint(target, weights_only=False)
         if trainer.is_global_zero:
             self.run.point_to(path)
+        self.newest = path
         self._saved = trainer.global_step
 
     def on_save_checkpoint(

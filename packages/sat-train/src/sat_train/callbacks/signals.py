@@ -26,9 +26,17 @@ class StopOnSignal(StepCallback):
     def __init__(self) -> None:
         super().__init__()
         self.received: signal.Signals | None = None
+        self._speaks = True
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
-        """Put the handlers in place; Python allows that in the main thread alone."""
+        """Put the handlers in place; Python allows that in the main thread alone.
+
+        Raises:
+            SystemExit: SIGTERM came while Lightning made ready, when there is nothing to save yet.
+        """
+        if trainer.received_sigterm:
+            raise SystemExit(128 + signal.SIGTERM)
+        self._speaks = trainer.is_global_zero
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._handle)
@@ -46,6 +54,7 @@ class StopOnSignal(StepCallback):
             os.kill(os.getpid(), number)
             return
         self.received = signal.Signals(number)
-        # Straight to the descriptor: the interrupted code may be in the middle of a print.
-        text = f"\n{self.received.name}: stopping after this step (again: at once)\n"
-        os.write(2, text.encode())
+        if self._speaks:
+            # Straight to the descriptor: the interrupted code may be in the middle of a print.
+            text = f"\n{self.received.name}: stopping after this step (again: at once)\n"
+            os.write(2, text.encode())

@@ -28,25 +28,20 @@ class STFTLoss(nn.Module):
         win_length: Samples under the window; at most `fft_size`.
     """
 
-    window: Tensor
-
     def __init__(self, *, fft_size: int, hop_size: int, win_length: int) -> None:
         super().__init__()
         self.fft_size = fft_size
         self.hop_size = hop_size
         self.win_length = win_length
-        self.register_buffer("window", torch.hann_window(win_length), persistent=False)
 
     def magnitudes(self, signals: Float[Tensor, "s t"]) -> Float[Tensor, "s f n"]:
         """Magnitude spectra, at least `MAGNITUDE_FLOOR`; `f` bins, `n` frames, `s` signals."""
-        # Half precision has neither the range nor, on CPU, the kernels for an FFT.
+        # In float32 whatever the model computes in: FFTs need the range. That is also why the
+        # window is no buffer, which Lightning would convert along with the weights.
+        signals = signals.float()
+        window = torch.hann_window(self.win_length, dtype=signals.dtype, device=signals.device)
         spectra = torch.stft(
-            signals.float(),
-            self.fft_size,
-            self.hop_size,
-            self.win_length,
-            self.window.float(),
-            return_complex=True,
+            signals, self.fft_size, self.hop_size, self.win_length, window, return_complex=True
         )
         power = spectra.real.square() + spectra.imag.square()
         return power.clamp(min=MAGNITUDE_FLOOR**2).sqrt()

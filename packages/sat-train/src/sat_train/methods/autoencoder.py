@@ -1,6 +1,7 @@
 """Training of autoencoders by spectral, waveform and bottleneck losses."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -114,7 +115,10 @@ class AutoencoderMethod(Method):
 
     def demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
         """Originals and reconstructions of the first eight items."""
-        for batch in _first_items(batches, MAX_DEMOS):
+        return islice(self._all_demos(batches), MAX_DEMOS)
+
+    def _all_demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+        for batch in batches:
             audio = _waveforms(batch)
             decoded = self.reconstruct(audio)
             for index, item in enumerate(batch.items):
@@ -185,11 +189,3 @@ def _weights(losses: AutoencoderLosses) -> dict[str, float]:
 def _waveforms(batch: Batch) -> Float[Tensor, "b c t"]:
     assert isinstance(batch, AudioBatch)  # check_data has refused everything else
     return batch.audio
-
-
-def _first_items(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
-    for batch in batches:
-        if count <= 0:
-            return
-        yield batch
-        count -= len(batch.items)

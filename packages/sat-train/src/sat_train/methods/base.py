@@ -131,7 +131,7 @@ def evaluating(method: Method) -> Iterator[None]:
     method.eval()
     try:
         with torch.no_grad(), method.trainer.precision_plugin.forward_context():
-            torch.manual_seed(method.seed)
+            torch.manual_seed(method.seed % 2**63)
             yield
     finally:
         for module, mode in modes.items():
