@@ -31,6 +31,7 @@ PACKAGES = (
     "soundfile",
     "msgspec",
 )
+TIME_FORMAT = "%Y%m%d-%H%M%S"
 PROCESS_VARIABLE = "SAT_RUN_FOLDER"
 """Tells the processes of further devices, which Lightning starts, where the first one's run is."""
 
@@ -43,15 +44,18 @@ class RunFolder:
 
     @classmethod
     def new(cls, experiment: Experiment) -> "RunFolder":
-        """A folder that does not exist yet, named by the time and the resolved configuration."""
+        """A folder that does not exist yet, named by the time and the resolved configuration.
+
+        No two runs of a name have the same time, so that names sort by age.
+        """
         if folder := os.environ.get(PROCESS_VARIABLE):
             return cls(Path(folder))
         resolved = sat_config.dumps(experiment, format="json")
         short_hash = hashlib.sha256(resolved.encode()).hexdigest()[:8]
         parent, now = Path(experiment.save_dir) / experiment.name, datetime.now()
-        while (path := parent / f"{now:%Y%m%d-%H%M%S}-{short_hash}").exists():
+        while any(parent.glob(f"{now:{TIME_FORMAT}}-*")):
             now += timedelta(seconds=1)
-        return cls(path)
+        return cls(parent / f"{now:{TIME_FORMAT}}-{short_hash}")
 
     @property
     def latest(self) -> Path:
