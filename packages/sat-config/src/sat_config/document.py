@@ -21,7 +21,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         name: How messages call it.
         folder: What relative paths in it start from.
         text: Its content.
-        language: "toml", "json", or "" for what has no lines (an override, a mapping).
+        language: "toml", "json", "ini", or "" for what has no lines (an override, a mapping).
     """
 
     name: str
@@ -67,7 +67,7 @@ class DocumentError(Exception):
 
 
 def read(path: str | os.PathLike[str]) -> Document:
-    """Read a TOML or JSON file.
+    """Read a TOML or JSON file, or a `defaults.ini`.
 
     Raises:
         DocumentError: It cannot be read, is not what its suffix says, or holds what no
@@ -75,7 +75,7 @@ def read(path: str | os.PathLike[str]) -> Document:
     """
     name = os.fspath(path)
     text = _read_text(name)
-    language = "json" if name.lower().endswith(".json") else "toml"
+    language = name.lower().rpartition(".")[2]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
     notes = list(_drop_comments(data, source)) if language == "json" else []
@@ -84,9 +84,9 @@ def read(path: str | os.PathLike[str]) -> Document:
 
 def parse(source: Source) -> Table:
     """The plain table of a source's text."""
-    parser = _parse_json if source.language == "json" else _parse_toml
+    parsers = {"json": _parse_json, "toml": _parse_toml, "ini": _parse_ini}
     try:
-        data = parser(source)
+        data = parsers[source.language](source)
     except RecursionError:
         raise DocumentError(_too_deep(source, ())) from None
     if not isinstance(data, dict):
@@ -120,8 +120,9 @@ def _read_text(name: str) -> str:
     def refuse(code: str, message: str, suggestion: str | None = None) -> DocumentError:
         return DocumentError(Problem(code=code, message=message, file=name, suggestion=suggestion))
 
-    if not name.lower().endswith((".toml", ".json")):
-        raise refuse("unknown-format", f"{os.path.basename(name)!r} is neither .toml nor .json")
+    if not name.lower().endswith((".toml", ".json", ".ini")):
+        known = "not .toml, .json or .ini"
+        raise refuse("unknown-format", f"{os.path.basename(name)!r} is {known}")
     try:
         with open(name, "rb") as file:
             raw = file.read()
@@ -194,6 +195,16 @@ def _parse_json(source: Source) -> object:
     if duplicates:
         raise DocumentError(*(_duplicate(source, key) for key in dict.fromkeys(duplicates)))
     return data
+
+
+def _parse_ini(source: Source) -> object:
+    from sat_config import ini
+
+    try:
+        return ini.parse(source.text)
+    except ini.IniError as error:
+        line, column, _ = positions.line_and_column(source.text, error.offset)
+        raise _syntax_error(source, str(error), line, column, "INI") from None
 
 
 def _duplicate(source: Source, key: str) -> Problem:

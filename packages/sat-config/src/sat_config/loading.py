@@ -82,12 +82,14 @@ def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath
 
 
 def load(
-    path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()
+    path: StrPath | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    layers: Sequence[StrPath] = (),
 ) -> Experiment:
     """Load an experiment that may run.
 
     Args:
-        path: A TOML or JSON file.
+        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
 
@@ -148,7 +150,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath],
+    paths: Sequence[StrPath | Mapping[str, Any] | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -159,7 +161,7 @@ def _check(
     documents = []
     for path in paths:
         try:
-            documents.append(document.read(path))
+            documents.append(_open(path))
         except DocumentError as error:
             problems += error.problems
     steering, later = _split_overrides(words, problems)
@@ -174,6 +176,14 @@ def _check(
     if problems:
         return Report(problems=tuple(problems))
     return _decode_layers(expanded, later, kind, may_run=may_run)
+
+
+def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+    if path is None:
+        return Document(Source(name="the command line"), {})
+    if isinstance(path, Mapping):
+        return Document(Source(name="<mapping>"), dict(path))
+    return document.read(path)
 
 
 def _split_overrides(
@@ -198,13 +208,18 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     problems = []
     top.data = dict(top.data)
     for override in steering:
-        folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
+        key = str(override.path[0])
         try:
-            overrides.apply(folded, override)
+            if len(override.path) > 1:
+                raise overrides.OverrideError(f"{key} is set or removed as a whole")
+            if override.value is None:
+                top.data.pop(key, None)
+            else:
+                slot = None if override.value[:1] in ("[", "{") else schema.slot_of(str)
+                value = overrides.parse_value(override.value, slot)
+                top.data[key] = _from_here(value, top.source.folder)
         except overrides.OverrideError as error:
             problems.append(overrides.problem(override.word, error, override.origin.source))
-    for key in (str(o.path[0]) for o in steering if o.value is not None):
-        top.data[key] = _from_here(top.data[key], top.source.folder)
     return problems
 
 
