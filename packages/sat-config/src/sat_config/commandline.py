@@ -85,10 +85,10 @@ class _AsOverride(argparse.Action):
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002
+        parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: object,
-        option_string: str | None = None,  # noqa: ARG002
+        option_string: str | None = None,
     ) -> None:
         if values:  # SAT's files write '' for what is not there
             namespace.override = [*namespace.override, f"{self.path}={values}"]

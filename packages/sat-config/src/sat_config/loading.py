@@ -70,11 +70,15 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
         return self.config
 
 
-def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()) -> Report:
+def check(
+    path: StrPath | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    layers: Sequence[StrPath] = (),
+) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML or JSON file.
+        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
     """
