@@ -357,7 +357,7 @@ def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa
     if isinstance(value, dict):
         for key, item in value.items():
             child = schema.child_slot(slot, value, key)
-            if child is not None and schema.has_paths(child):
+            if child is not None and schema.concerns(child, "path_kind"):
                 value[key] = _resolve(item, child, (*path, key), folded)
     elif isinstance(value, list) and slot.item is not None:
         value[:] = [
@@ -405,6 +405,7 @@ def _decode_folded(folded: Folded, ignored: Table, *, may_run: bool) -> Report:
             config = msgspec.structs.replace(config, ignored={**config.ignored, **ignored})
     problems = [_judged(problem, folded, may_run=may_run) for problem in problems]
     problems += [_note_ignored(folded, path) for path in ignored]
+    problems += _inert_keys(folded.tree, slot, (), folded) if slot else []
     failed = any(problem.severity == "error" for problem in problems)
     return Report(config=None if failed else config, problems=tuple(problems), folded=folded)
 
@@ -427,6 +428,27 @@ def _note_ignored(folded: Folded, path: str) -> Problem:
     return diagnose.locate(
         folded, msgspec.structs.replace(problem, path=("checks", "allow_unknown"))
     )
+
+
+def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> list[Problem]:  # noqa: ANN401
+    """A warning for every key that is given and that nothing reads."""
+    if isinstance(value, list) and slot.item is not None:
+        pairs = [(number, item, slot.item) for number, item in enumerate(value)]
+    elif isinstance(value, dict):
+        pairs = [(key, item, schema.child_slot(slot, value, key)) for key, item in value.items()]
+    else:
+        return []
+    found: list[Problem] = []
+    for key, item, child in pairs:
+        if child is None or not schema.concerns(child, "inert"):
+            continue
+        here = (*path, key)
+        if child.inert and item is not None:
+            message = f"{format_path(here)} has no effect: {child.inert}"
+            problem = Problem(code="inert-key", severity="warning", path=here, message=message)
+            found.append(diagnose.locate(folded, problem, value=False))
+        found += _inert_keys(item, child, here, folded)
+    return found
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:
