@@ -433,7 +433,9 @@ def _note_ignored(folded: Folded, path: str) -> Problem:
 def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> list[Problem]:  # noqa: ANN401
     """A warning for every key that is given and that nothing reads."""
     if isinstance(value, list) and slot.item is not None:
-        pairs = [(number, item, slot.item) for number, item in enumerate(value)]
+        pairs: list[tuple[str | int, Any, Slot | None]] = [
+            (number, item, slot.item) for number, item in enumerate(value)
+        ]
     elif isinstance(value, dict):
         pairs = [(key, item, schema.child_slot(slot, value, key)) for key, item in value.items()]
     else:
