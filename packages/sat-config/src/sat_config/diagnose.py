@@ -107,14 +107,15 @@ class _Walk:
                 f"{where}does not say which {family.name} it is: {tag_key!r} is missing",
                 allowed=names,
             )
+        refused = family.refused.get(found) if isinstance(found, str) else None
         return self.problem(
             "bad-tag",
             (*path, *family.tag_path),
-            f"{show(found)} is no {family.name} that is known here",
+            f"{show(found)} is no {family.name} that {'works' if refused else 'is known'} here",
             found=show(found),
             allowed=names,
-            suggestion=nearest(found, family.members),
-            note=plugins.failures(),
+            suggestion=None if refused else nearest(found, family.members),
+            note=refused or plugins.failures(),
         )
 
     def unknown_key(self, key: str, cls: type[msgspec.Struct], table: Table, path: Path) -> Problem:
