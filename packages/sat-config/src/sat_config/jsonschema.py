@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from sat_config import layers, plugins, registry, schema, upgrade
+from sat_config.errors import format_path
 from sat_config.registry import Family
 from sat_config.schema import Slot
 
@@ -220,7 +221,7 @@ _STEERING: Json = {
     **{
         key: {
             "type": "string",
-            "description": f"Document that goes to {'.'.join(at) or 'the root'}.",
+            "description": f"Document that goes to {format_path(at)}.",
         }
         for key, at in layers.PATH_KEYS.items()
     },
