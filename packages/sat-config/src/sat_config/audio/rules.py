@@ -3,41 +3,9 @@
 from collections.abc import Iterator
 
 from sat_config.audio.dataset import PreEncodedNode
-from sat_config.audio.diffusion import DiTUncondNode
 from sat_config.audio.experiment import AudioExperiment, DiffusionUncondExperiment
 from sat_config.audio.loss import SpectralConfig
 from sat_config.rules import Broken, rule
-
-
-@rule("SAT-E020", on=DiTUncondNode, reads=("config.embed_dim", "config.num_heads"))
-def head_width(node: DiTUncondNode) -> Iterator[Broken]:
-    """The width divides into heads of at least 32 channels, which rotary positions need."""
-    config = node.config
-    if config.embed_dim % config.num_heads:
-        yield Broken(
-            f"embed_dim {config.embed_dim} does not divide into {config.num_heads} heads",
-            ("config", "num_heads"),
-        )
-    elif config.embed_dim // config.num_heads < 32:
-        yield Broken(
-            f"heads are {config.embed_dim} / {config.num_heads} ="
-            f" {config.embed_dim // config.num_heads} wide; rotary positions need at least 32",
-            ("config", "num_heads"),
-            str(max(1, config.embed_dim // 32)),
-        )
-
-
-@rule("SAT-E014", on=DiTUncondNode, reads=("config.in_channels", "pretransform"))
-def backbone_channels(node: DiTUncondNode) -> Iterator[Broken]:
-    """The backbone has the channels of the pretransform's latents."""
-    want = node.pretransform.latent_dim if node.pretransform else None
-    if want is not None and node.config.in_channels != want:
-        yield Broken(
-            f"the backbone has {node.config.in_channels} channels, the pretransform's latents"
-            f" have {want}",
-            ("config", "in_channels"),
-            str(want),
-        )
 
 
 @rule("SAT-E043", on=SpectralConfig, reads=("fft_sizes", "hop_sizes", "win_lengths"))
