@@ -1,13 +1,15 @@
 """A file becomes a plain table, or a problem that says where and why not."""
 
+import datetime
 import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from sat_config import positions, upgrade
+from sat_config import hints, positions, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
@@ -29,7 +31,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
     text: str = ""
     language: str = ""
 
-    def locate(self, path: Path, *, value: bool = False) -> tuple[int, int, str] | None:
+    def locate(self, path: Path, *, value: bool = False) -> tuple[int, int, str | None] | None:
         """Line, column and text of the line where `path`, or the nearest table above it, stands."""
         if not self.language:
             return None
@@ -40,8 +42,13 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         while path not in places:
             path = path[:-1]
         place = places[path]
-        offset = place.value if value and path == whole else place.key
-        return positions.line_and_column(self.text, offset)
+        return self.at_offset(place.value if value and path == whole else place.key)
+
+    def at_offset(self, offset: int) -> tuple[int, int, str | None]:
+        """Line, column and text of the line of an offset into the text."""
+        if "starts" not in self.__dict__:
+            self.__dict__["starts"] = positions.line_starts(self.text)
+        return positions.line_and_column(self.text, offset, self.__dict__["starts"])
 
 
 class Document(msgspec.Struct, eq=False):
@@ -82,13 +89,33 @@ def read(path: str | os.PathLike[str]) -> Document:
     return Document(source=source, data=_upgraded(data, source), notes=notes)
 
 
+def from_mapping(mapping: Mapping[str, Any], name: str) -> Document:
+    """Plain data that some other reader has made, as a document.
+
+    Raises:
+        DocumentError: It holds what no configuration can.
+    """
+    source = Source(name=name)
+    data = dict(mapping)
+    if problems := list(_unusable(data, source)):
+        raise DocumentError(*problems)
+    return Document(source=source, data=_upgraded(data, source))
+
+
 def parse(source: Source) -> Table:
     """The plain table of a source's text."""
+    try:
+        return _checked(source)
+    except RecursionError:
+        raise DocumentError(_too_deep(source, ())) from None
+
+
+def _checked(source: Source) -> Table:
     parsers = {"json": _parse_json, "toml": _parse_toml, "ini": _parse_ini}
     try:
         data = parsers[source.language](source)
-    except RecursionError:
-        raise DocumentError(_too_deep(source, ())) from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise DocumentError(_endless_number(source)) from None
     if not isinstance(data, dict):
         raise DocumentError(
             Problem(
@@ -98,10 +125,22 @@ def parse(source: Source) -> Table:
                 allowed="a JSON object ({...})",
             )
         )
-    problems = list(_unusable(data, source))
-    if problems:
+    if problems := list(_unusable(data, source)):
         raise DocumentError(*problems)
     return data
+
+
+def _endless_number(source: Source) -> Problem:
+    found = re.search(r"[0-9_]{1000,}", source.text)
+    line, column, shown = source.at_offset(found.start() if found else 0)
+    return Problem(
+        code="bad-number",
+        message="this number has more digits than can be read",
+        file=source.name,
+        line=line,
+        column=column,
+        source_line=shown,
+    )
 
 
 def kind_of(value: object) -> str:
@@ -121,8 +160,11 @@ def _read_text(name: str) -> str:
         return DocumentError(Problem(code=code, message=message, file=name, suggestion=suggestion))
 
     if not name.lower().endswith((".toml", ".json", ".ini")):
-        known = "not .toml, .json or .ini"
-        raise refuse("unknown-format", f"{os.path.basename(name)!r} is {known}")
+        raise refuse(
+            "unknown-format",
+            f"{os.path.basename(name)!r} is not .toml, .json or .ini",
+            "write it as TOML or JSON; the suffix says which it is",
+        )
     try:
         with open(name, "rb") as file:
             raw = file.read()
@@ -132,11 +174,14 @@ def _read_text(name: str) -> str:
         raise refuse("not-a-file", "this is a folder, not a file") from None
     except OSError as error:
         raise refuse("unreadable", f"cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name that no file can have
+        raise refuse("unreadable", f"cannot be read: {error}") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise refuse("not-utf8", f"byte {error.start} (line {line}) is not UTF-8 text") from None
+        message = f"byte {error.start} (line {line}) is not UTF-8 text"
+        raise refuse("not-utf8", message, "save the file as UTF-8") from None
     if not text.strip():
         raise refuse("empty-file", "the file is empty")
     return text
@@ -145,10 +190,11 @@ def _read_text(name: str) -> str:
 def _similar_file(name: str) -> str | None:
     import difflib
 
-    folder = os.path.dirname(name) or "."
-    if not os.path.isdir(folder):
+    try:
+        beside = os.listdir(os.path.dirname(name) or ".")
+    except OSError:
         return None
-    close = difflib.get_close_matches(os.path.basename(name), os.listdir(folder), n=1)
+    close = difflib.get_close_matches(os.path.basename(name), beside, n=1)
     return os.path.join(os.path.dirname(name), close[0]) if close else None
 
 
@@ -175,25 +221,20 @@ def _toml_place(where: str, text: str) -> tuple[int, int]:
 def _parse_json(source: Source) -> object:
     import json
 
-    duplicates: list[str] = []
+    repeats = False
 
     def table(pairs: list[tuple[str, object]]) -> Table:
+        nonlocal repeats
         result = dict(pairs)
-        if len(result) < len(pairs):
-            keys = [key for key, _ in pairs]
-            duplicates.extend(key for key in result if keys.count(key) > 1)
+        repeats = repeats or len(result) < len(pairs)
         return result
 
     try:
         data = json.loads(source.text, object_pairs_hook=table)
     except json.JSONDecodeError as error:
         raise _syntax_error(source, error.msg, error.lineno, error.colno, "JSON") from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise DocumentError(
-            Problem(code="bad-number", message=str(error).split(";")[0], file=source.name)
-        ) from None
-    if duplicates:
-        raise DocumentError(*(_duplicate(source, key) for key in dict.fromkeys(duplicates)))
+    if repeats:
+        raise DocumentError(*_duplicates(source))
     return data
 
 
@@ -207,24 +248,26 @@ def _parse_ini(source: Source) -> object:
         raise _syntax_error(source, str(error), line, column, "INI") from None
 
 
-def _duplicate(source: Source, key: str) -> Problem:
-    second = source.text.find(f'"{key}"', source.text.find(f'"{key}"') + 1)
-    line, column, shown = positions.line_and_column(source.text, max(second, 0))
-    return Problem(
-        code="duplicate-key",
-        message=f"the key {key!r} is given twice in one table",
-        file=source.name,
-        line=line,
-        column=column,
-        source_line=shown,
-        suggestion="keep one of them; JSON readers disagree on which one counts",
-    )
+def _duplicates(source: Source) -> Iterator[Problem]:
+    for path, offset in positions.duplicates(source.text):
+        line, column, shown = source.at_offset(offset)
+        yield Problem(
+            code="duplicate-key",
+            path=path,
+            message=f"the key {path[-1]!r} is given twice in one table",
+            file=source.name,
+            line=line,
+            column=column,
+            source_line=shown,
+            suggestion="keep one of them; JSON readers disagree on which one counts",
+        )
 
 
 def _syntax_error(
     source: Source, message: str, line: int, column: int, language: str
 ) -> DocumentError:
-    lines = source.text.splitlines()
+    starts = positions.line_starts(source.text)
+    offset = starts[min(line, len(starts)) - 1] + column - 1
     return DocumentError(
         Problem(
             code="syntax",
@@ -232,32 +275,90 @@ def _syntax_error(
             file=source.name,
             line=line,
             column=column,
-            source_line=lines[line - 1] if line <= len(lines) else "",
+            source_line=positions.line_text(source.text, line, starts),
+            suggestion=hints.for_syntax(source.language, message, source.text, offset),
         )
     )
 
 
 def _unusable(data: Table, source: Source) -> Iterator[Problem]:
     """Values that no configuration may hold, each with its place."""
+    if _usable(data):
+        return
     stack: list[tuple[Path, object]] = [((), data)]
     while stack:
         path, value = stack.pop()
-        if isinstance(value, dict | list):
+        if isinstance(value, dict | list | tuple):
             if len(path) >= MAX_DEPTH:
                 yield _too_deep(source, path)
                 return
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            stack.extend(((*path, key), item) for key, item in pairs)
-        elif isinstance(value, float) and not math.isfinite(value):
-            yield at(source, path, "not-finite", f"{value} is not a number that can be used")
-        elif not isinstance(value, str | int | float | None):
-            yield at(
-                source,
-                path,
-                "date",
-                f"this is a {type(value).__name__}, which no key accepts",
-                suggestion=f'"{value}" (quoted, as text)',
-            )
+            for key, item in pairs:
+                if isinstance(value, dict) and (bad := _flaw_of_key(key)):
+                    yield at(source, path, *bad)
+                else:
+                    stack.append(((*path, key), item))
+        elif found := flaw(value):
+            code, message, suggestion = found
+            yield at(source, path, code, message, suggestion=suggestion)
+
+
+def _usable(data: object) -> bool:
+    """Whether there is nothing to refuse: the quick answer, level by level and without places."""
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return True
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                if any(map(_flaw_of_key, value)):
+                    return False
+                below.extend(value.values())
+            elif isinstance(value, list | tuple):
+                below.extend(value)
+            elif flaw(value):
+                return False
+        level = below
+    return False
+
+
+def flaw(value: object) -> tuple[str, str, str | None] | None:
+    """Why no configuration may hold this scalar: code, sentence and advice; None if it may."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        if value.isascii() or _is_text(value):
+            return None
+        return "not-text", f"{value!r} has half of a surrogate pair, which is no character", None
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return None
+        return "not-finite", f"{value} is not a number that can be used", None
+    if isinstance(value, int):
+        if -(2**63) <= value < 2**63:
+            return None
+        return "bad-number", "this integer does not fit in 64 bits", None
+    advice = None
+    if isinstance(value, datetime.date | datetime.time):
+        advice = f'"{value}" (quoted, as text)'
+    return "not-plain", f"this is a {type(value).__name__}, which no key accepts", advice
+
+
+def _flaw_of_key(key: object) -> tuple[str, str] | None:
+    if not isinstance(key, str):
+        return "bad-key", f"the key {key!r} is not text"
+    if not key.isascii() and not _is_text(key):
+        return "bad-key", f"the key {key!r} has half of a surrogate pair, which is no character"
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _too_deep(source: Source, path: Path) -> Problem:

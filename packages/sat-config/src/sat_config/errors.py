@@ -77,7 +77,7 @@ class ConfigError(UserError):
 
 
 def format_path(path: Path) -> str:
-    """A path as overrides write it: `model.encoder.config.strides[0]`, `checks."a.b"`."""
+    """A path as overrides write it: `model.encoder.config.strides[0]`, `numbers["a.b"]`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -121,21 +121,34 @@ def _render_one(problem: Problem, colour: bool) -> str:
     paint = _paint if colour else lambda text, _style: text
     style = "31;1" if problem.severity == "error" else "33;1"
     head = f"{paint(problem.place(), '1')}: {paint(problem.severity, style)}"
-    lines = [f"{head}[{problem.code}]: {problem.message}"]
+    lines = [f"{head}[{problem.code}]: {_printable(problem.message)}"]
     if problem.source_line is not None and problem.line is not None:
+        shown, caret = _excerpt(problem.source_line, problem.column or 1)
         gutter = f"{problem.line:>5} | "
-        lines.append(f"{gutter}{problem.source_line}")
-        lines.append(
-            " " * (len(gutter) - 2) + "| " + _caret(problem.source_line, problem.column or 1)
-        )
+        lines += [f"{gutter}{shown}", " " * (len(gutter) - 2) + f"| {caret}"]
     labelled = (("allowed", problem.allowed), ("try", problem.suggestion), ("note", problem.note))
-    lines += [f"      = {label}: {text}" for label, text in labelled if text]
+    lines += [f"      = {label}: {_printable(text)}" for label, text in labelled if text]
     return "\n".join(lines)
 
 
-def _caret(line: str, column: int) -> str:
-    indent = "".join("\t" if char == "\t" else " " for char in line[: column - 1])
-    return f"{indent}^"
+_CONTROL = (*range(32), *range(127, 160))
+_ESCAPED = {code: f"\\x{code:02x}" for code in _CONTROL}
+_BLANKED = {code: "\ufffd" for code in _CONTROL if code != 9}
+
+
+def _printable(text: str) -> str:
+    """`text` with control characters spelled out, so that no file writes on the terminal's rest."""
+    return text.translate(_ESCAPED)
+
+
+def _excerpt(line: str, column: int) -> tuple[str, str]:
+    """A source line, of a very long one the part around the column, and the caret below it."""
+    start = max(0, column - 41) if len(line) > 120 else 0
+    part = line[start : start + 120].translate(_BLANKED)
+    left, right = "..." * (start > 0), "..." * (start + 120 < len(line))
+    before = part[: column - 1 - start]
+    indent = "".join("\t" if char == "\t" else " " for char in before)
+    return f"{left}{part}{right}", f"{' ' * len(left)}{indent}^"
 
 
 def _paint(text: str, style: str) -> str:

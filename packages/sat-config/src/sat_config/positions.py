@@ -4,9 +4,13 @@ Parsing keeps no positions; these scanners run only when somebody asks. They tru
 they need to know where strings, comments and brackets end and little else.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NamedTuple
 
 Path = tuple[str | int, ...]
+LONGEST_LINE = 10_000
+"""Lines beyond this, as machines write them, are not shown."""
 
 
 class Place(NamedTuple):
@@ -35,12 +39,38 @@ def _ini_places(text: str) -> dict[Path, Place]:
     return places
 
 
-def line_and_column(text: str, offset: int) -> tuple[int, int, str]:
-    """Line and column (from 1) of an offset, and the text of that line."""
-    start = text.rfind("\n", 0, offset) + 1
-    end = text.find("\n", offset)
-    line = text[start : len(text) if end < 0 else end].rstrip("\r")
-    return text.count("\n", 0, offset) + 1, offset - start + 1, line
+def duplicates(text: str) -> list[tuple[Path, int]]:
+    """Keys that a table of a valid JSON text has more than once: path and offset of the repeats."""
+    scanner = _Json(text)
+    scanner.document()
+    return scanner.repeats
+
+
+def line_starts(text: str) -> list[int]:
+    """Offset of each line of the text."""
+    starts = [0]
+    while (found := text.find("\n", starts[-1])) >= 0:
+        starts.append(found + 1)
+    return starts
+
+
+def line_and_column(
+    text: str, offset: int, starts: Sequence[int] | None = None
+) -> tuple[int, int, str | None]:
+    """Line and column (from 1) of an offset, and the text of that line unless it is endless."""
+    starts = starts or line_starts(text)
+    line = bisect_right(starts, offset)
+    column = offset - starts[line - 1] + 1
+    return line, column, line_text(text, line, starts)
+
+
+def line_text(text: str, line: int, starts: Sequence[int]) -> str | None:
+    """The text of a line, counted from 1; None if it is endless."""
+    if not 1 <= line <= len(starts):
+        return None
+    end = starts[line] - 1 if line < len(starts) else len(text)
+    shown = text[starts[line - 1] : end].rstrip("\r")
+    return shown if len(shown) <= LONGEST_LINE else None
 
 
 class _Scanner:
@@ -102,6 +132,7 @@ class _Scanner:
 
 class _Json(_Scanner):
     def document(self) -> None:
+        self.repeats: list[tuple[Path, int]] = []
         self.skip()
         self.found[()] = Place(self.at, self.at)
         self.value(())
@@ -118,6 +149,7 @@ class _Json(_Scanner):
             self.scalar()
 
     def table(self, path: Path) -> None:
+        seen: set[str] = set()
         self.at += 1
         while not self.take("}"):
             self.skip()
@@ -125,8 +157,12 @@ class _Json(_Scanner):
             key = _unescape(self.string('"'))
             self.take(":")
             self.skip()
-            self.found[(*path, key)] = Place(start, self.at)
-            self.value((*path, key))
+            here = (*path, key)
+            if key in seen:
+                self.repeats.append((here, start))
+            seen.add(key)
+            self.found[here] = Place(start, self.at)
+            self.value(here)
             self.take(",")
 
 

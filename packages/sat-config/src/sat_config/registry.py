@@ -111,6 +111,9 @@ def current() -> Registry:
 @contextmanager
 def fresh() -> Iterator[Registry]:
     """An empty registry for the time of a test; the classes of the test must be its own."""
+    from sat_config import plugins
+
+    plugins.load()  # else the shipped families might be entered here, once, and be lost
     global _current
     kept, _current = _current, Registry()
     try:
@@ -210,7 +213,17 @@ def union_of(base: type, user: str) -> Any:  # noqa: ANN401 - a typing construct
     if not entry.members:
         raise RegistryError(f"Open[{base.__name__}]: no {entry.name} is registered")
     entry.closed_by = entry.closed_by or user
+    if len(entry.members) == 1:  # alone it would be accepted without its tag
+        return Union[(*entry.members.values(), _nobody(base))]
     return Union[tuple(entry.members.values())]  # noqa: UP007 - built at run time
+
+
+NOBODY = "\0"
+"""The tag of a member that no document can name."""
+
+
+def _nobody(base: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Nobody", [], bases=(base,), tag=NOBODY, kw_only=True)
 
 
 def _origin(cls: type) -> str:

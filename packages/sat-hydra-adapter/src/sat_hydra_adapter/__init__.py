@@ -1,1 +1,10 @@
-"""Placeholder."""
+"""Compose sat experiments with Hydra, then leave Hydra behind.
+
+Hydra merges YAML groups and command-line words into plain data; from there on sat-config decodes,
+checks and explains as it does for a TOML file. Nothing below a task ever sees an OmegaConf type.
+"""
+
+from sat_hydra_adapter.convert import compose, experiment_from
+from sat_hydra_adapter.main import hydra_main, load_task
+
+__all__ = ["compose", "experiment_from", "hydra_main", "load_task"]

@@ -9,17 +9,15 @@ a builder.
 from functools import singledispatch
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 from torch.utils.data import Dataset
 
 from sat_config.audio.dataset import DatasetNode
 from sat_config.run import Experiment
+from sat_models.data.ledger import Ledger
 from sat_models.errors import MissingBuilderError
-
-if TYPE_CHECKING:
-    from sat_models.data.ledger import Ledger
 
 PLUGIN_GROUP = "sat_models.builders"
 
@@ -76,7 +74,7 @@ def build_dataset(
     channels: int,
     seed: int,
     training: bool,
-    ledger: "Ledger",
+    ledger: Ledger,
 ) -> Dataset[Any]:
     """Build the dataset of a node.
 

@@ -14,5 +14,6 @@
 | `*` | any number of leading axes | |
 
 A shape of one axis starts with a space, `Float[Tensor, " b"]`, or type checkers read it as a name.
-Axes that a function changes have a second letter of their own, explained where it is used.
+An axis that a function changes comes out with a number (`c2`, `t2`); letters that are not in the
+table are explained where they are used.
 """

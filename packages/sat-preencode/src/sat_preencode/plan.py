@@ -20,7 +20,8 @@ class Item(Node, kw_only=True):
     """One latent to be made.
 
     Attributes:
-        id: Dataset id, relative path and first sample; the same wherever the data lies.
+        id: Dataset id, relative path and, in twelve digits, first sample; the same wherever the
+            data lies.
         file: The latent's file, relative to the latent folder.
         dataset: Id of the dataset.
         relpath: The audio file below the dataset's folder, with forward slashes.
@@ -28,8 +29,8 @@ class Item(Node, kw_only=True):
         num_samples: Samples of audio in it; the rest of the item is zeros.
         frames: Latent frames.
         valid_frames: Latent frames that audio reaches.
-        seconds_start: First sample, in seconds.
-        seconds_total: Length of the whole file, in seconds.
+        seconds_start: First sample in seconds, rounded down, as training on audio has it.
+        seconds_total: Length of the whole file in seconds, rounded up.
     """
 
     id: str
@@ -76,22 +77,19 @@ class Plan:
     Attributes:
         items: Ordered by file and, within a file, by time.
         batch_size: Items per batch; the last batch may hold fewer.
-        left_out_samples: Samples in tails that are too short for an item.
+        seconds: Audio in all items.
+        left_out_seconds: Audio in tails that are too short for an item.
     """
 
     items: tuple[PlannedItem, ...]
     batch_size: int
-    left_out_samples: int
+    seconds: float
+    left_out_seconds: float
 
     def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
         """The items in groups that never change, whatever has been encoded already."""
         for start in range(0, len(self.items), self.batch_size):
             yield self.items[start : start + self.batch_size]
-
-    @property
-    def num_samples(self) -> int:
-        """Samples of audio in all items."""
-        return sum(planned.item.num_samples for planned in self.items)
 
 
 def stretches(num_samples: int, *, sample_size: int) -> list[tuple[int, int]]:
@@ -126,13 +124,12 @@ def plan_items(
         batch_size: Items that are encoded together.
     """
     items = []
-    left_out = 0
+    total = 0
     for source in sources:
-        cuts = stretches(source.num_samples, sample_size=sample_size)
-        left_out += source.num_samples - sum(length for _, length in cuts)
-        for start, length in cuts:
+        total += source.num_samples
+        for start, length in stretches(source.num_samples, sample_size=sample_size):
             item = Item(
-                id=f"{source.dataset}/{source.relpath}#{start}",
+                id=f"{source.dataset}/{source.relpath}#{start:012d}",
                 file=f"{source.dataset}/{source.relpath}/{start:012d}.npy",
                 dataset=source.dataset,
                 relpath=source.relpath,
@@ -140,8 +137,14 @@ def plan_items(
                 num_samples=length,
                 frames=sample_size // hop_length,
                 valid_frames=-(-length // hop_length),
-                seconds_start=start / sample_rate,
-                seconds_total=source.num_samples / sample_rate,
+                seconds_start=float(start // sample_rate),
+                seconds_total=float(-(-source.num_samples // sample_rate)),
             )
             items.append(PlannedItem(item, source.path))
-    return Plan(items=tuple(items), batch_size=batch_size, left_out_samples=left_out)
+    used = sum(planned.item.num_samples for planned in items)
+    return Plan(
+        items=tuple(items),
+        batch_size=batch_size,
+        seconds=used / sample_rate,
+        left_out_seconds=(total - used) / sample_rate,
+    )

@@ -1,8 +1,9 @@
 """What the bytes of a latent depend on, and what a latent folder says about itself.
 
 Two runs may share a folder only if their `Settings` are equal. Batch size, device and the places of
-files are left out on purpose: they may change between a run and its continuation. A different batch
-size or device moves latents by rounding errors only.
+files are left out on purpose: they may change between a run and its continuation. Another batch
+size or number of CPU threads moves latents by rounding errors; another kind of device does so too,
+and draws other noise.
 """
 
 import hashlib
@@ -13,9 +14,7 @@ import msgspec
 
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.node import Node
-
-FORMAT = "sat-latents"
-VERSION = 1
+from sat_models.data.latents import FORMAT, VERSION
 
 Table = dict[str, Any]
 
@@ -94,7 +93,7 @@ class Details(Node, kw_only=True):
 
 def encoder_table(node: AutoencoderConfig) -> Table:
     """The parts of an autoencoder's node that lie between audio and latents, as plain tables."""
-    table: Table = msgspec.to_builtins(node)
+    table: Table = msgspec.json.decode(msgspec.json.encode(node))
     return {key: table[key] for key in ("pretransform", "encoder", "bottleneck")}
 
 

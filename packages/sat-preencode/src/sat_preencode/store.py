@@ -18,12 +18,11 @@ import msgspec
 import numpy as np
 from jaxtyping import Float
 
+from sat_models.data.latents import DETAILS, FORMAT, MANIFEST, VERSION
 from sat_preencode.errors import StoreError
 from sat_preencode.plan import Item
-from sat_preencode.settings import FORMAT, VERSION, Details, Settings
+from sat_preencode.settings import Details, Settings
 
-DETAILS = "details.json"
-MANIFEST = "manifest.jsonl"
 BAD_FILES = "bad_files.jsonl"
 
 
@@ -118,7 +117,7 @@ class LatentStore:
         return entry if entry == expected and shape == (self.latent_dim, item.frames) else None
 
     def write(self, item: Item, latents: Float[np.ndarray, "d l"]) -> Entry:
-        """Write one item, latent first.
+        """Write one item, latent first; a manifest that is there is out of date and goes.
 
         Args:
             item: What it is.
@@ -138,6 +137,7 @@ class LatentStore:
         content = buffer.getvalue()
         entry = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
         path = self.folder / item.file
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         write_whole(path, content)
         write_whole(path.with_suffix(".json"), msgspec.json.encode(entry) + b"\n")
         return entry

@@ -59,10 +59,3 @@ def build_bottleneck(node: BottleneckNode) -> Bottleneck:
     if load_builtin():
         return build_bottleneck(node)
     raise missing_builder(node)
-
-
-def randn_like(x: Tensor, *, generator: torch.Generator | None) -> Tensor:
-    """Standard normal noise of the shape, dtype and device of `x`."""
-    if generator is None:
-        return torch.randn_like(x)
-    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)

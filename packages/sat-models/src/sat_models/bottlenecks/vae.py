@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sat_config.audio.bottleneck import VAENode
-from sat_models.bottlenecks.base import Bottleneck, Encoding, build_bottleneck, randn_like
+from sat_models.bottlenecks.base import Bottleneck, Encoding, build_bottleneck
+from sat_models.layers.noise import randn_like
 
 MIN_STDEV = 1e-4
 

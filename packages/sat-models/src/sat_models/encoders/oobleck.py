@@ -82,7 +82,7 @@ def _(node: OobleckEncoderNode) -> OobleckEncoder:
     return OobleckEncoder(
         config.in_channels,
         widths=[config.channels * mult for mult in (1, *config.c_mults)],
-        strides=config.strides[: len(config.c_mults)],
+        strides=node.factors,
         latent_dim=config.latent_dim,
         snake=config.use_snake,
         antialias=config.antialias_activation,

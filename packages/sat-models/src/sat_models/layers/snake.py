@@ -43,18 +43,22 @@ class _SnakeFunction(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, frequency: Tensor, height: Tensor) -> Tensor:  # noqa: ANN401
         ctx.save_for_backward(x, frequency, height)
         wave = (x * frequency).sin_().square_()
-        return wave.mul_(height).add_(x).to(x.dtype)
+        return torch.addcmul(x, wave, height, out=wave).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # noqa: ANN401
         x, frequency, height = ctx.saved_tensors
         (grad,) = grads
-        angle = (x * frequency).mul_(2)
         # d/dx sin^2(f x) = f sin(2 f x), and sin^2(f x) = (1 - cos(2 f x)) / 2
-        slope = angle.sin()
-        grad_x = (slope * (frequency * height)).add_(1).mul_(grad).to(x.dtype)
+        angle = (x * frequency).mul_(2)
+        slope = angle.sin().mul_(grad)
+        grad_x = torch.addcmul(grad, slope, frequency * height).to(x.dtype)
         if not (ctx.needs_input_grad[1] or ctx.needs_input_grad[2]):
             return grad_x, None, None
-        grad_frequency = slope.mul_(x).mul_(grad).sum(dim=(0, 2))[:, None] * height
-        grad_height = (1 - angle.cos_()).mul_(grad).sum(dim=(0, 2))[:, None] / 2
+        grad_frequency = _per_channel(slope.mul_(x)) * height
+        grad_height = (_per_channel(grad) - _per_channel(angle.cos_().mul_(grad))) / 2
         return grad_x, grad_frequency, grad_height
+
+
+def _per_channel(x: Float[Tensor, "b c t"]) -> Float[Tensor, "c 1"]:
+    return x.sum(dim=(0, 2), dtype=torch.promote_types(x.dtype, torch.float32))[:, None]

@@ -14,6 +14,8 @@ class AutoencoderPretransform(Pretransform):
 
     With `iterate_batch` the networks see one item at a time; noise is still drawn for the whole
     batch at once, so the latents are the same.
+
+    Deviation from SAT: with `enable_grad`, parts that are frozen by themselves stay frozen.
     """
 
     def __init__(
@@ -26,7 +28,9 @@ class AutoencoderPretransform(Pretransform):
         self.channels = model.in_channels
         self.latent_dim = model.latent_dim
         self.hop_length = model.hop_length
-        self.requires_grad_(enable_grad).eval()
+        if not enable_grad:
+            self.requires_grad_(False)
+        self.eval()
 
     def encode(
         self,

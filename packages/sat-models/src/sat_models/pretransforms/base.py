@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from functools import singledispatch
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from sat_config.audio.pretransform import PretransformNode
 from sat_models.build import load_builtin, missing_builder
+
+P = TypeVar("P", bound="Pretransform")  # Self, which beartype cannot check on a method
 
 
 class Pretransform(nn.Module, ABC):
@@ -59,7 +61,7 @@ class Pretransform(nn.Module, ABC):
     def decode(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b c t"]:
         """Turn latents into audio; `t` is `l * hop_length`."""
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self: P, mode: bool = True) -> P:
         """Follow the mode of the model around it only if its weights are trained."""
         return super().train(mode and self.enable_grad)
 

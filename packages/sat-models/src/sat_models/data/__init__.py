@@ -1,0 +1,1 @@
+"""Datasets and the batches that they yield."""

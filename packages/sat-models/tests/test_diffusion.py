@@ -1,0 +1,112 @@
+import pytest
+import torch
+
+import sat_config
+from sat_models import build_model
+from sat_models.backbones.dit import DiffusionTransformer
+from sat_models.models.objectives import RectifiedFlow, VObjective
+from sat_models.sampling.generate import generate_audio, generate_latents
+
+CODER = {"channels": 4, "c_mults": [1, 2], "strides": [2, 4]}
+PRETRANSFORM = {
+    "type": "autoencoder",
+    "config": {
+        "encoder": {"type": "oobleck", "config": {**CODER, "latent_dim": 6}},
+        "decoder": {"type": "oobleck", "config": {**CODER, "latent_dim": 3}},
+        "bottleneck": {"type": "vae"},
+        "latent_dim": 3,
+        "downsampling_ratio": 8,
+        "io_channels": 2,
+    },
+}
+
+
+def build(*, pretransform=None, in_channels=3, **config):
+    backbone = {"in_channels": in_channels, "embed_dim": 32, "depth": 1, "num_heads": 1, **config}
+    model = {"type": "dit", "config": backbone}
+    if pretransform:
+        model["pretransform"] = pretransform
+    mapping = {
+        "model_type": "diffusion_uncond",
+        "sample_rate": 8000,
+        "sample_size": 64,
+        "audio_channels": 2,
+        "model": model,
+    }
+    return build_model(sat_config.decode(mapping))
+
+
+def latent_model():
+    return build(pretransform=PRETRANSFORM)
+
+
+def test_state_names_have_the_prefixes_of_exported_models():
+    names = set(latent_model().state_dict())
+    assert "model.model.transformer.layers.0.self_attn.to_qkv.weight" in names
+    assert "pretransform.model.encoder.layers.0.weight_g" in names
+    assert {name.split(".")[0] for name in names} == {"model", "pretransform"}
+
+
+def test_latent_model_knows_its_pretransform():
+    model = latent_model()
+    assert (model.hop_length, model.io_channels, model.sample_rate) == (8, 3, 8000)
+    audio = torch.randn(2, 2, 32)
+    assert model.to_latents(audio).shape == (2, 3, 4)
+    assert model.to_audio(torch.randn(2, 3, 4)).shape == (2, 2, 32)
+
+
+def test_model_without_a_pretransform_works_on_audio():
+    model = build(in_channels=2, patch_size=4)
+    audio = torch.randn(1, 2, 8)
+    assert (model.hop_length, model.frame_multiple) == (1, 4)
+    assert model.to_latents(audio) is audio
+    assert model.to_audio(audio) is audio
+    assert model(audio, torch.rand(1)).shape == audio.shape
+
+
+def test_fresh_weights_are_half_of_the_usual():
+    gamma = build().model.model.transformer.layers[0].pre_norm.gamma
+    assert torch.equal(gamma, torch.full_like(gamma, 0.5))
+
+
+def test_frames_that_do_not_fill_a_patch_are_refused():
+    with pytest.raises(ValueError, match="multiple of 4 frames"):
+        build(patch_size=4)(torch.randn(1, 3, 6), torch.rand(1))
+
+
+def test_wrong_channels_are_refused_with_wanted_and_got():
+    with pytest.raises(ValueError, match=r"\(batch, 3, frames\), got \(1, 2, 6\)"):
+        build()(torch.randn(1, 2, 6), torch.rand(1))
+
+
+def test_heads_too_narrow_for_rotary_positions_are_refused():
+    with pytest.raises(ValueError, match="leaves 16 features for each of 4 heads"):
+        DiffusionTransformer(3, width=64, depth=1, num_heads=4, patch_size=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"), [("v", VObjective), ("rectified_flow", RectifiedFlow)]
+)
+def test_objective_follows_the_node(name, objective):
+    assert isinstance(build(diffusion_objective=name).objective, objective)
+
+
+@pytest.mark.parametrize("name", ["v", "rectified_flow"])
+def test_generation_depends_on_the_seed_alone(name):
+    model = build(diffusion_objective=name).eval()
+    arguments = {"num_samples": 2, "frames": 6, "steps": 3, "device": "cpu"}
+    one = generate_latents(model, seed=1, **arguments)
+    before = torch.get_rng_state()
+    torch.testing.assert_close(generate_latents(model, seed=1, **arguments), one, rtol=0, atol=0)
+    assert not torch.equal(generate_latents(model, seed=2, **arguments), one)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one.shape == (2, 3, 6)
+    assert not one.requires_grad
+
+
+def test_generated_audio_is_decoded():
+    audio = generate_audio(
+        latent_model().eval(), num_samples=1, frames=4, steps=2, seed=0, device="cpu"
+    )
+    assert audio.shape == (1, 2, 32)
+    assert not audio.requires_grad

@@ -1,0 +1,57 @@
+import pytest
+
+from sat_config.audio.bottleneck import BottleneckNode
+from sat_config.audio.dataset import DatasetNode
+from sat_config.audio.decoder import DecoderNode
+from sat_config.audio.diffusion import DiffusionUncondNode
+from sat_config.audio.encoder import EncoderNode
+from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.pretransform import PretransformNode
+from sat_config.registry import current
+from sat_models import MissingBuilderError, build_dataset, build_model
+from sat_models.backbones.base import build_backbone
+from sat_models.bottlenecks.base import build_bottleneck
+from sat_models.build import load_builtin
+from sat_models.decoders.base import build_decoder
+from sat_models.encoders.base import build_encoder
+from sat_models.pretransforms.base import build_pretransform
+
+BUILDERS = {
+    AudioExperiment: build_model,
+    BottleneckNode: build_bottleneck,
+    DatasetNode: build_dataset,
+    DecoderNode: build_decoder,
+    DiffusionUncondNode: build_backbone,
+    EncoderNode: build_encoder,
+    PretransformNode: build_pretransform,
+}
+MEMBERS = [
+    pytest.param(base, member, id=f"{family.name}-{tag}".replace(" ", "_"))
+    for base, family in current().families.items()
+    for tag, member in family.members.items()
+]
+
+
+class StrangeEncoder(EncoderNode, kw_only=True, tag="strange"):
+    pass
+
+
+@pytest.mark.parametrize(("base", "member"), MEMBERS)
+def test_every_union_member_has_a_builder_of_its_own(base, member):
+    load_builtin()
+    assert member in BUILDERS[base].registry
+
+
+def test_unknown_node_raises_naming_its_class():
+    with pytest.raises(MissingBuilderError, match=r"StrangeEncoder; the package that declares it"):
+        build_encoder(StrangeEncoder())
+
+
+def test_unknown_experiment_raises_naming_its_class():
+    with pytest.raises(MissingBuilderError, match="AudioExperiment"):
+        build_model(AudioExperiment(sample_rate=8000, sample_size=64))
+
+
+def test_builders_are_loaded_once():
+    load_builtin()
+    assert load_builtin() is False

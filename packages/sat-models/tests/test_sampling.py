@@ -1,0 +1,97 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from sat_models.models.objectives import RectifiedFlow, VObjective
+from sat_models.sampling.samplers import sample_euler, sample_v_ddim
+from sat_models.sampling.schedules import linear_times, log_snr_times
+
+OBJECTIVES = [VObjective(), RectifiedFlow()]
+objectives = pytest.mark.parametrize("objective", OBJECTIVES, ids=["v", "rectified_flow"])
+
+
+@pytest.fixture
+def x0():
+    return torch.randn(2, 3, 5)
+
+
+@pytest.fixture
+def noise():
+    return torch.randn(2, 3, 5)
+
+
+@objectives
+def test_noisy_signal_is_clean_at_zero_and_noise_at_one(objective, x0, noise):
+    clean, _ = objective.training_pair(x0, noise, torch.zeros(2))
+    noisy, _ = objective.training_pair(x0, noise, torch.ones(2))
+    torch.testing.assert_close(clean, x0)
+    torch.testing.assert_close(noisy, noise)
+
+
+@objectives
+def test_target_is_the_derivative_of_the_noisy_signal(objective, x0, noise):
+    t = torch.full((2,), 0.3, dtype=torch.double, requires_grad=True)
+    noisy, target = objective.training_pair(x0.double(), noise.double(), t)
+    speed = math.pi / 2 if isinstance(objective, VObjective) else 1.0
+    slope = torch.autograd.functional.jvp(
+        lambda t: objective.training_pair(x0.double(), noise.double(), t)[0], t, torch.ones_like(t)
+    )[1]
+    torch.testing.assert_close(speed * target, slope)
+    assert noisy.shape == target.shape
+
+
+@objectives
+def test_items_have_times_of_their_own(objective, x0, noise):
+    t = torch.tensor([0.0, 1.0])
+    noisy, _ = objective.training_pair(x0, noise, t)
+    torch.testing.assert_close(noisy, torch.stack([x0[0], noise[1]]))
+
+
+@objectives
+@pytest.mark.parametrize("steps", [1, 7])
+def test_perfect_network_leads_back_to_the_signal(objective, steps, x0, noise):
+    def model_fn(x, t):
+        return objective.training_pair(x0, noise, t)[1]
+
+    sampled = objective.sample(model_fn, noise, steps=steps)
+    torch.testing.assert_close(sampled, x0, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("times", [linear_times, log_snr_times])
+@pytest.mark.parametrize("t_max", [1.0, 0.6])
+@pytest.mark.parametrize("steps", [1, 2, 50])
+def test_times_fall_from_t_max_to_zero(times, t_max, steps):
+    found = times(steps, t_max=t_max)
+    assert len(found) == steps + 1
+    assert found[0] == t_max
+    assert found[-1] == 0
+    assert all(now > after for now, after in pairwise(found))
+
+
+def test_samplers_ask_the_network_once_per_step(noise):
+    asked = []
+
+    def model_fn(x, t):
+        asked.append(t.tolist())
+        return torch.zeros_like(x)
+
+    sample_euler(model_fn, noise, steps=4)
+    sample_v_ddim(model_fn, noise, steps=4)
+    assert len(asked) == 8
+    assert asked[0] == asked[4] == [1.0, 1.0]
+
+
+def test_fresh_noise_comes_from_the_generator(noise):
+    def sample(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return sample_v_ddim(lambda x, t: -x, noise, steps=3, eta=1.0, generator=generator)
+
+    torch.testing.assert_close(sample(1), sample(1), rtol=0, atol=0)
+    assert not torch.equal(sample(1), sample(2))
+
+
+def test_sampling_builds_no_graph(noise):
+    weight = torch.ones((), requires_grad=True)
+    assert not sample_euler(lambda x, t: weight * x, noise, steps=2).requires_grad

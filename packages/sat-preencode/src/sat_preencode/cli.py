@@ -1,0 +1,88 @@
+"""The `sat-preencode` command."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import sat_config
+from sat_config.audio.experiment import DiffusionUncondExperiment
+from sat_config.errors import UserError, report
+from sat_preencode.signals import StopSignal, stop_signals
+
+if TYPE_CHECKING:
+    from sat_preencode.recipe import PreencodeResult
+
+EPILOG = "A run that was interrupted continues when the same command is given again."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit status: 0 for fine, 1 for invalid input, 130 and 143 after SIGINT and SIGTERM.
+
+    Raises:
+        SystemExit: With status 2, for wrong usage; after a second signal.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    with stop_signals() as stop:
+        try:
+            return _run(arguments, words, stop)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sat-preencode",
+        description="Encode an experiment's dataset to latents, each item exactly once.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("file", metavar="FILE", help="the experiment, TOML or JSON")
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="set one value (or, as -K, remove it); may be repeated",
+    )
+    return parser
+
+
+def _run(arguments: argparse.Namespace, words: Sequence[str], stop: StopSignal) -> int:
+    found = sat_config.check(arguments.file, overrides=arguments.override)
+    if found.problems:
+        report(found.problems)
+    if found.errors:
+        return 1
+    from sat_preencode.progress import duration
+    from sat_preencode.recipe import preencode  # torch only now, when the file is known to be right
+
+    result = preencode(found.config, stop=stop)
+    there = f"{result.items} items, {duration(result.seconds)} of audio in {result.folder}"
+    print(f"{there} ({result.encoded} encoded now, {result.unreadable} unreadable)")
+    if stop.number is not None and not result.complete:
+        print(f"stopped; continue with\n  {shlex.join(['sat-preencode', *words])}")
+        return 128 + stop.number
+    print(f"next\n  {_next_command(found.config, arguments, result)}")
+    return 0
+
+
+def _next_command(
+    experiment: sat_config.Experiment, arguments: argparse.Namespace, result: "PreencodeResult"
+) -> str:
+    """Train on the latents: the same file if it is a latent model, else one yet to be written."""
+    folder = str(result.folder.resolve()).replace("\\", "\\\\").replace('"', '\\"')
+    dataset = (
+        'dataset={ dataset_type = "pre_encoded",'
+        f' datasets = [{{ id = "{experiment.name}", path = "{folder}" }}] }}'
+    )
+    file, overrides = "LATENT_MODEL.toml", [dataset, "training.pre_encoded=true"]
+    if isinstance(experiment, DiffusionUncondExperiment):
+        file, overrides = arguments.file, [*arguments.override, *overrides]
+    flags = [part for word in overrides for part in ("--override", word)]
+    return shlex.join(["sat-train", file, *flags])

@@ -1,0 +1,117 @@
+"""The recipe: from an experiment to a latent folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sat_config import plain
+from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.preencode import Preencode
+from sat_config.run import Experiment
+from sat_models.data.ledger import Ledger
+from sat_preencode.checks import audio_node, preencode_table
+from sat_preencode.encoding import Encoder, load_encoder
+from sat_preencode.plan import plan_items
+from sat_preencode.progress import Reporter
+from sat_preencode.scan import find_sources
+from sat_preencode.settings import Details
+from sat_preencode.store import BAD_FILES, LatentStore
+from sat_preencode.work import Work
+
+
+@dataclass(frozen=True)
+class PreencodeResult:
+    """What is in a latent folder after a run.
+
+    Attributes:
+        folder: The latent folder.
+        checkpoint: The file that the weights came from.
+        autoencoder_fingerprint: Of the weights.
+        items: Finished items, those of earlier runs included.
+        encoded: Items that this run wrote.
+        unreadable: Items whose audio could not be read; the folder's ledger names the files.
+        seconds: Audio in the finished items.
+        complete: Whether the plan is worked off and the manifest written; false after a stop.
+    """
+
+    folder: Path
+    checkpoint: Path
+    autoencoder_fingerprint: str
+    items: int
+    encoded: int
+    unreadable: int
+    seconds: float
+    complete: bool
+
+
+def preencode(
+    experiment: Experiment,
+    *,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> PreencodeResult:
+    """Encode the experiment's dataset into `preencode.output_path`, or continue doing so.
+
+    Args:
+        experiment: An autoencoder, or a latent model whose pretransform is one.
+        reporter: Says what happens; to standard output if left out.
+        stop: Asked again and again whether to stop; what is finished by then is kept.
+
+    Raises:
+        UserError: The experiment, its checkpoint, its data or the folder cannot be used.
+    """
+    reporter = reporter or Reporter()
+    experiment, table = preencode_table(experiment)
+    dataset = audio_node(experiment)
+    encoder = load_encoder(experiment, table, reporter=reporter)
+    store = LatentStore(Path(table.output_path), latent_dim=encoder.autoencoder.latent_dim)
+    with store.locked():
+        store.claim(_details(experiment, table, encoder))
+        ledger = Ledger(store.folder / BAD_FILES, on_bad_file=experiment.on_bad_file)
+        rate = experiment.sample_rate
+        sources = find_sources(
+            dataset,
+            sample_rate=rate,
+            channels=experiment.audio_channels,
+            ledger=ledger,
+            stop=stop,
+        )
+        plan = plan_items(
+            sources,
+            sample_rate=rate,
+            sample_size=encoder.settings.sample_size,
+            hop_length=encoder.autoencoder.hop_length,
+            batch_size=experiment.batch_size,
+        )
+        work = Work(plan, store, stop=stop)
+        reporter.say(f"plan        {work.summary()}")
+        work.encode_missing(
+            encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
+        )
+        complete = not stop()
+        if complete:
+            work.finish()
+    return PreencodeResult(
+        folder=store.folder,
+        checkpoint=encoder.checkpoint,
+        autoencoder_fingerprint=encoder.settings.autoencoder_fingerprint,
+        items=len(work.finished),
+        encoded=work.encoded,
+        unreadable=work.unreadable,
+        seconds=sum(entry.num_samples for entry in work.finished.values()) / rate,
+        complete=complete,
+    )
+
+
+def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
+    return Details(
+        config=plain(experiment),
+        checkpoint=table.checkpoint or "",
+        autoencoder_fingerprint=encoder.settings.autoencoder_fingerprint,
+        settings_fingerprint=encoder.settings.fingerprint,
+        sample_rate=experiment.sample_rate,
+        hop_length=encoder.autoencoder.hop_length,
+        latent_dim=encoder.autoencoder.latent_dim,
+        sample_size=encoder.settings.sample_size,
+        settings=encoder.settings,
+    )

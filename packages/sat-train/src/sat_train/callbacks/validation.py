@@ -1,0 +1,69 @@
+"""Validation before, during and after training."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from sat_train.callbacks.base import StepCallback, log_metrics
+from sat_train.methods.base import Batch, Method, evaluating
+from sat_train.report import Report, format_metrics
+
+
+class Validation(StepCallback):
+    """Runs the method's validation at step 0, every so many steps, and at the end.
+
+    Every process validates on the whole set: it is small, and the figure is then the same whatever
+    the number of devices.
+
+    Args:
+        batches: The validation set, in the same order every time.
+        every: Steps between validations; 0 or less leaves only the first and the last.
+        report: Where the figures are said.
+
+    Attributes:
+        first: The figures before training, kept across resumed runs.
+        last: The newest figures.
+    """
+
+    def __init__(self, batches: Iterable[Batch], *, every: int, report: Report) -> None:
+        super().__init__()
+        self.batches = batches
+        self.every = every
+        self.report = report
+        self.first: dict[str, float] = {}
+        self.last: dict[str, float] = {}
+        self._validated = -1
+
+    def on_start(self, trainer: pl.Trainer, method: Method) -> None:
+        """Validate the untrained model; a resumed run has done so already."""
+        if trainer.global_step == 0:
+            self.validate(trainer, method)
+            self.first = self.last
+
+    def on_step(self, trainer: pl.Trainer, method: Method) -> None:
+        """Validate at multiples of `every`."""
+        if self.every > 0 and trainer.global_step % self.every == 0:
+            self.validate(trainer, method)
+
+    def on_end(self, trainer: pl.Trainer, method: Method) -> None:
+        """Validate the last step; someone who stops a run does not want to wait for it."""
+        if trainer.global_step != self._validated and not trainer.should_stop:
+            self.validate(trainer, method)
+
+    def validate(self, trainer: pl.Trainer, method: Method) -> None:
+        """Compute, log and say the figures of this moment."""
+        with evaluating(method):
+            on_device = (batch.to(method.device) for batch in self.batches)
+            self.last = method.validate(on_device)
+        self._validated = trainer.global_step
+        log_metrics(trainer, self.last)
+        self.report.line(f"step {trainer.global_step}  {format_metrics(self.last)}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first figures, to compare with after a resumed run too."""
+        return {"first": self.first}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the first figures from a checkpoint."""
+        self.first = state_dict["first"]

@@ -1,0 +1,55 @@
+"""The `sat-train` command."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+import sat_config
+from sat_config.errors import UserError, report
+from sat_train.fit import fit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit status: 0 for fine, 1 for invalid input, 130 and 143 after SIGINT and SIGTERM.
+
+    Raises:
+        SystemExit: With status 2, for wrong usage.
+    """
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        found = sat_config.check(arguments.file, overrides=arguments.override)
+        if found.problems:
+            report(found.problems)
+        if found.errors:
+            return 1
+        result = fit(found.config, origins=found.origins)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted before the first step; nothing to save", file=sys.stderr)
+        return 130
+    return 128 + result.interrupted if result.interrupted else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sat-train",
+        description="Train the model that an experiment file describes.",
+        epilog="Ctrl-C or SIGTERM ends training after the current step, with a checkpoint;"
+        " --override recover=true continues from there.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the experiment, TOML or JSON")
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="set one value (or, as -K, remove it); may be repeated",
+    )
+    return parser

@@ -1,0 +1,134 @@
+"""The data of a run."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+
+from sat_config.audio.dataset import DatasetNode
+from sat_config.audio.experiment import AudioExperiment
+from sat_models.data.audio_dir import AudioDirDataset
+from sat_models.data.batch import Sample
+from sat_models.data.dataset import ItemDataset
+from sat_models.data.latents import LatentDataset
+from sat_models.data.loader import BatchLoader, build_loader
+from sat_train.ledger import RunLedger
+from sat_train.methods.base import Batch
+from sat_train.report import format_seconds
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a run.
+
+    Attributes:
+        train: Batches without end, from the run's position on.
+        dataset: What they are made from.
+        validation: One pass over the validation set; None without one.
+        demos: What demos may be made from: validation data, or else training data.
+    """
+
+    train: BatchLoader
+    dataset: ItemDataset
+    validation: BatchLoader | None
+    demos: Iterable[Batch]
+
+    def describe(self) -> dict[str, str]:
+        """What there is, in words, by what it is for."""
+        found = {"data": describe(self.dataset)}
+        if self.validation is not None:
+            found["validation"] = describe(_items(self.validation))
+        return found
+
+
+class InOrder:
+    """The items of a dataset as batches, in order and without worker processes.
+
+    Args:
+        dataset: The dataset; items that cannot be read are left out.
+        batch_size: Items per batch.
+    """
+
+    def __init__(self, dataset: ItemDataset, *, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.dataset), self.batch_size):
+            stop = min(start + self.batch_size, len(self.dataset))
+            items = [self.dataset[index] for index in range(start, stop)]
+            if good := [item for item in items if isinstance(item, Sample)]:
+                yield self.dataset.stack(good)
+
+
+def build_data(
+    experiment: AudioExperiment,
+    node: DatasetNode,
+    *,
+    ledger: RunLedger,
+    first_batch: int,
+    rank: int,
+    world_size: int,
+) -> RunData:
+    """Find an experiment's files and make loaders of them.
+
+    Args:
+        experiment: The experiment.
+        node: Its training dataset.
+        ledger: Where bad files go.
+        first_batch: Batches that an earlier part of the run has consumed.
+        rank: Which of the training processes this is.
+        world_size: How many there are.
+
+    Raises:
+        DataError: There is nothing to train on, or to validate with.
+    """
+    train = build_loader(
+        experiment,
+        node,
+        training=True,
+        ledger=ledger,
+        first_batch=first_batch,
+        rank=rank,
+        world_size=world_size,
+    )
+    validation = None
+    if experiment.val_dataset is not None:
+        validation = build_loader(experiment, experiment.val_dataset, training=False, ledger=ledger)
+    dataset = _items(train)
+    return RunData(
+        train=train,
+        dataset=dataset,
+        validation=validation,
+        demos=InOrder(
+            dataset if validation is None else _items(validation), batch_size=experiment.batch_size
+        ),
+    )
+
+
+@singledispatch
+def describe(dataset: ItemDataset) -> str:
+    """How much there is, in words; further kinds of dataset may register their own."""
+    return _plural(len(dataset), "item")
+
+
+@describe.register
+def _(dataset: AudioDirDataset) -> str:
+    seconds = sum(info.frames / info.sample_rate for _, info in dataset.files)
+    length = f"{seconds / 3600:.1f} h" if seconds >= 3600 else format_seconds(seconds)
+    roots = list(dict.fromkeys(str(file.root) for file, _ in dataset.files))
+    return f"{_plural(len(dataset), 'file')}, {length}, in {', '.join(roots)}"
+
+
+@describe.register
+def _(dataset: LatentDataset) -> str:
+    folders = dict.fromkeys(details.folder for details, _ in dataset.entries)
+    return f"{_plural(len(dataset), 'encoded item')} in {', '.join(folders)}"
+
+
+def _items(loader: BatchLoader) -> ItemDataset:
+    assert isinstance(loader.dataset, ItemDataset)
+    return loader.dataset
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

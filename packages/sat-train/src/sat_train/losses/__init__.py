@@ -1,0 +1,1 @@
+"""Losses of training and the distance that validation reports."""

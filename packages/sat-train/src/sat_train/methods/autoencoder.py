@@ -1,0 +1,195 @@
+"""Training of autoencoders by spectral, waveform and bottleneck losses."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.loss import AutoencoderLosses
+from sat_config.audio.training import AutoencoderTraining
+from sat_config.errors import UserError
+from sat_models.data.batch import AudioBatch
+from sat_models.data.dataset import ItemDataset
+from sat_models.data.latents import LatentDataset
+from sat_models.models.autoencoder import AudioAutoencoder
+from sat_train.losses.distance import SpectralDistance
+from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
+from sat_train.methods.base import Batch, Demo, Method, build_method
+
+MAX_DEMOS = 8
+
+
+class SpectralLoss(nn.Module):
+    """The spectral term as SAT computes it.
+
+    Mono, or more than two channels: the multi-resolution loss of all channels. Stereo: that of sum
+    and difference plus, at half weight each, those of left and right. As in SAT the reconstruction
+    is the reference of the spectral convergence, not the original.
+    """
+
+    def __init__(self, loss: MultiResolutionSTFTLoss, *, channels: int) -> None:
+        super().__init__()
+        self.channels = loss
+        self.stereo = (
+            SumAndDifferenceSTFTLoss(loss, sum_weight=1.0, difference_weight=1.0)
+            if channels == 2
+            else None
+        )
+
+    def forward(
+        self, audio: Float[Tensor, "b c t"], decoded: Float[Tensor, "b c t"]
+    ) -> Float[Tensor, ""]:
+        """The distance of a reconstruction."""
+        # The mean over both channels is left and right at half weight each.
+        result: Tensor = self.channels(audio, decoded)
+        return result if self.stereo is None else result + self.stereo(audio, decoded)
+
+
+class AutoencoderMethod(Method):
+    """Reconstruction training: multi-resolution STFT, L1, L2 and what the bottleneck reports.
+
+    AdamW with betas 0.8 and 0.99. Validation reconstructs from the latents' mean. Padding at the
+    end of short files counts in the losses, as in SAT, but not in validation.
+
+    Args:
+        autoencoder: The model; its state is stored under `autoencoder.`.
+        training: The training block.
+        seed: Seeds what the steps draw.
+    """
+
+    headline = "val/mrstft"
+
+    def __init__(
+        self, autoencoder: AudioAutoencoder, *, training: AutoencoderTraining, seed: int
+    ) -> None:
+        super().__init__(
+            seed=seed,
+            learning_rate=training.learning_rate,
+            demo_every=training.demo.demo_every,
+        )
+        self.autoencoder = autoencoder
+        self.spectral = SpectralLoss(
+            _spectral_loss(training.loss_configs), channels=autoencoder.out_channels
+        )
+        self.distance = SpectralDistance()
+        self.weights = _weights(training.loss_configs)
+
+    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """The weighted terms; those with weight 0 are left out."""
+        audio = _waveforms(batch)
+        result = self.autoencoder(audio.to(self.dtype))
+        decoded = result.audio.float()
+        audio = audio[..., : decoded.shape[-1]]  # odd strides lose samples
+        terms = dict(result.losses)
+        if self.weights["mrstft"]:
+            terms["mrstft"] = self.spectral(audio, decoded)
+        if self.weights["l1"]:
+            terms["l1"] = (audio - decoded).abs().mean()
+        if self.weights["l2"]:
+            terms["l2"] = (audio - decoded).square().mean()
+        return {name: self.weights[name] * value for name, value in terms.items()}
+
+    def reconstruct(self, audio: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
+        """Encode and decode without drawing: the mean of the latents."""
+        latents = self.autoencoder.encode(audio.to(self.dtype), sample=False).latents
+        return self.autoencoder.decode(latents).float()
+
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The mean distance over all items, and that of returning silence."""
+        distances = []
+        for batch in batches:
+            audio = _waveforms(batch)
+            decoded = self.reconstruct(audio)
+            for index, length in enumerate(batch.padding_mask.sum(1).tolist()):
+                got = decoded[index : index + 1, :, :length]
+                want = audio[index : index + 1, :, : got.shape[-1]]
+                silence = self.distance(torch.zeros_like(want), want)
+                distances.append(torch.stack([self.distance(got, want), silence]))
+        mrstft, silence = torch.stack(distances).mean(0).tolist()
+        return {"val/mrstft": mrstft, "val/mrstft_silence": silence}
+
+    def demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+        """Originals and reconstructions of the first eight items."""
+        for batch in _first_items(batches, MAX_DEMOS):
+            audio = _waveforms(batch)
+            decoded = self.reconstruct(audio)
+            for index, item in enumerate(batch.items):
+                length = int(batch.padding_mask[index].sum())
+                versions = {"original": audio[index], "reconstruction": decoded[index]}
+                yield Demo(
+                    name=Path(item.path).stem,
+                    audio={name: clip[:, :length].cpu() for name, clip in versions.items()},
+                )
+
+    def next_words(
+        self, experiment: AudioExperiment, *, config: Path, latest: Path
+    ) -> Sequence[str]:
+        """Encode the dataset with what was trained."""
+        words = ["sat-preencode", str(config)]
+        table = experiment.preencode
+        if table is None:
+            words += ["--override", f"preencode.output_path=latents/{experiment.name}"]
+        if table is None or table.checkpoint is None:
+            words += ["--override", f"preencode.checkpoint={latest}"]
+        return words
+
+    def check_data(self, dataset: ItemDataset) -> None:
+        """Refuse latents."""
+        if isinstance(dataset, LatentDataset):
+            raise UserError(
+                "training an autoencoder needs audio, but the dataset holds latents: set"
+                " dataset.dataset_type to 'audio_dir'"
+            )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over all weights that are not frozen."""
+        return torch.optim.AdamW(
+            self.trained_parameters(), lr=self.learning_rate, betas=(0.8, 0.99)
+        )
+
+
+@build_method.register
+def _build(
+    training: AutoencoderTraining, *, model: nn.Module, experiment: AudioExperiment
+) -> AutoencoderMethod:
+    assert isinstance(model, AudioAutoencoder)
+    method = AutoencoderMethod(model, training=training, seed=experiment.seed)
+    shortest = method.spectral.channels.shortest_signal
+    if experiment.sample_size < shortest:
+        raise UserError(
+            f"sample_size is {experiment.sample_size}, but the largest of"
+            " training.loss_configs.spectral.config.fft_sizes needs crops of at least"
+            f" {shortest} samples: raise sample_size or leave out the large transforms"
+        )
+    return method
+
+
+def _spectral_loss(losses: AutoencoderLosses) -> MultiResolutionSTFTLoss:
+    sizes = losses.spectral.config
+    return MultiResolutionSTFTLoss(
+        fft_sizes=sizes.fft_sizes, hop_sizes=sizes.hop_sizes, win_lengths=sizes.win_lengths
+    )
+
+
+def _weights(losses: AutoencoderLosses) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for node in (losses.spectral.weights, losses.time.weights, losses.bottleneck.weights):
+        weights |= msgspec.structs.asdict(node)
+    return weights
+
+
+def _waveforms(batch: Batch) -> Float[Tensor, "b c t"]:
+    assert isinstance(batch, AudioBatch)  # check_data has refused everything else
+    return batch.audio
+
+
+def _first_items(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
+    for batch in batches:
+        if count <= 0:
+            return
+        yield batch
+        count -= len(batch.items)

@@ -1,0 +1,70 @@
+"""Spectrograms as pictures, without matplotlib's global state."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from torch import Tensor
+
+from sat_models.files import replacing
+
+RANGE_DB = 80.0
+
+
+def spectrogram_db(audio: Float[Tensor, "c t"], *, size: int) -> Float[Tensor, "f l"]:
+    """Power in dB of the channels' mean, 0 dB being a full-scale sine; at least `-2 * RANGE_DB`."""
+    window = torch.hann_window(size)
+    spectra = torch.stft(
+        audio.float().mean(0),
+        size,
+        size // 4,
+        window=window,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    amplitude = spectra.abs() * 2 / window.sum()
+    return (20 * amplitude.clamp(min=10 ** (-RANGE_DB / 10)).log10()).clamp(max=0)
+
+
+def save_spectrograms(
+    path: Path, clips: Mapping[str, Float[Tensor, "c t"]], *, sample_rate: int
+) -> None:
+    """Write one picture with a spectrogram per clip, one above the other on the same scales.
+
+    Args:
+        path: A .png.
+        clips: Audio by title.
+        sample_rate: Hz.
+    """
+    figure = Figure(figsize=(9, 0.8 + 2.6 * len(clips)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(clips), 1, sharex=True, squeeze=False)[:, 0]
+    for ax, (title, audio) in zip(axes, clips.items(), strict=True):
+        image = _draw(ax, audio, sample_rate=sample_rate)
+        ax.set_title(title)
+    axes[-1].set_xlabel("time (s)")
+    figure.colorbar(image, ax=list(axes), label="level (dB)")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def _draw(ax: Axes, audio: Float[Tensor, "c t"], *, sample_rate: int) -> AxesImage:
+    # About 23 ms, so that both notes and attacks can be told apart.
+    size = 2 ** max(6, round(sample_rate * 0.023).bit_length())
+    level = spectrogram_db(audio, size=size)
+    ax.set_ylabel("frequency (kHz)")
+    return ax.imshow(
+        level.numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-RANGE_DB,
+        vmax=0,
+        extent=(0, audio.shape[-1] / sample_rate, 0, sample_rate / 2000),
+        interpolation="nearest",
+    )

@@ -1,0 +1,24 @@
+"""What a training run leaves behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The outcome of `fit`.
+
+    Attributes:
+        run_folder: Everything that the run wrote.
+        checkpoint: The last checkpoint; None if training stopped before its first step.
+        step: Optimizer steps taken, those before a resume included.
+        metrics: The last validation figures by name; empty without validation data.
+        interrupted: Number of the signal that ended training early, if one did.
+    """
+
+    run_folder: Path
+    checkpoint: Path | None
+    step: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    interrupted: int | None = None

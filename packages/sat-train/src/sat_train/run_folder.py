@@ -1,0 +1,170 @@
+"""The folder of a run: where everything goes, and what it says about itself."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sat_config
+from sat_config import Experiment
+from sat_models.files import replacing
+
+DESCRIPTION = ("config.toml", "config.json", "origins.json", "environment.json")
+PACKAGES = (
+    "sat-config",
+    "sat-models",
+    "sat-train",
+    "torchaudio",
+    "pytorch-lightning",
+    "numpy",
+    "soundfile",
+    "msgspec",
+)
+PROCESS_VARIABLE = "SAT_RUN_FOLDER"
+"""Tells the processes of further devices, which Lightning starts, where the first one's run is."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths below a run's folder. Making one of these touches nothing on disk."""
+
+    path: Path
+
+    @classmethod
+    def new(cls, experiment: Experiment) -> "RunFolder":
+        """A folder that does not exist yet, named by the time and the resolved configuration."""
+        if folder := os.environ.get(PROCESS_VARIABLE):
+            return cls(Path(folder))
+        resolved = sat_config.dumps(experiment, format="json")
+        short_hash = hashlib.sha256(resolved.encode()).hexdigest()[:8]
+        parent, now = Path(experiment.save_dir) / experiment.name, datetime.now()
+        while (path := parent / f"{now:%Y%m%d-%H%M%S}-{short_hash}").exists():
+            now += timedelta(seconds=1)
+        return cls(path)
+
+    @property
+    def latest(self) -> Path:
+        """The pointer to the newest checkpoint of all runs of this name."""
+        return self.path.parent / "latest"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.toml"
+
+    @property
+    def bad_files(self) -> Path:
+        """The ledger of files that could not be read."""
+        return self.path / "bad_files.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        """The loggers' folder."""
+        return self.path / "logs"
+
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint of a step."""
+        return self.path / "checkpoints" / f"step={step:08d}.ckpt"
+
+    def demos(self, step: int) -> Path:
+        """The folder of a step's demos."""
+        return self.path / "demos" / f"step={step:08d}"
+
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint of the highest step, if there is one."""
+        return max(self.checkpoint(0).parent.glob("step=*.ckpt"), default=None)
+
+    def resume_words(self) -> Sequence[str]:
+        """The command that continues this run."""
+        return ("sat-train", str(self.config), "--override", "recover=true")
+
+    @contextmanager
+    def known_to_children(self) -> Iterator[None]:
+        """Let the processes of further devices use this folder, which they are started for."""
+        before = os.environ.get(PROCESS_VARIABLE)
+        os.environ[PROCESS_VARIABLE] = str(self.path)
+        try:
+            yield
+        finally:
+            del os.environ[PROCESS_VARIABLE]
+            if before is not None:
+                os.environ[PROCESS_VARIABLE] = before
+
+    def point_to(self, checkpoint: Path) -> None:
+        """Make the pointer name a checkpoint, relative to the pointer's folder."""
+        _write(self.latest, f"{checkpoint.relative_to(self.latest.parent).as_posix()}\n")
+
+    def describe(
+        self, experiment: Experiment, *, origins: Mapping[str, str], device: str, resumed_at: int
+    ) -> None:
+        """Create the folder if need be and write configuration, origins and environment.
+
+        What an earlier start of the same run wrote is moved to `before_step=.../`.
+        """
+        self.checkpoint(0).parent.mkdir(parents=True, exist_ok=True)
+        if self.config.exists():
+            history = self.path / f"before_step={resumed_at:08d}"
+            history.mkdir(exist_ok=True)
+            for name in DESCRIPTION:
+                if (self.path / name).exists():
+                    os.replace(self.path / name, history / name)
+        texts = (
+            sat_config.dumps(experiment, format="toml"),
+            sat_config.dumps(experiment, format="json"),
+            _json(dict(origins)),
+            _json(environment(device=device)),
+        )
+        for name, text in zip(DESCRIPTION, texts, strict=True):
+            _write(self.path / name, text)
+
+
+def environment(*, device: str) -> dict[str, Any]:
+    """Where a run takes place: versions, machine, command; nothing from environment variables."""
+    return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device,
+        "torch": {"version": torch.__version__, "cuda": torch.version.cuda},
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ("git", *words), capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

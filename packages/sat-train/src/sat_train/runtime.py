@@ -1,0 +1,66 @@
+"""The state of the process that training needs, and the quiet it deserves."""
+
+import logging
+import os
+import platform
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+CHATTY_LOGGERS = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
+UNWANTED_WARNINGS = (
+    # Lightning: frozen pretransforms are meant to be in eval mode.
+    r"Found \d+ module\(s\) in eval mode",
+    # Lightning: the number of workers is the user's choice, and it is in the configuration.
+    r"The '\w+' does not have many workers",
+    # Lightning: checkpoints of its own format are opened and checked before it sees them.
+    r".*weights_only.*",
+    # Lightning: the GPU was not asked for.
+    r"GPU available but not used",
+    # Lightning: a resumed run may have lost its validation data.
+    r"Be aware that when using `ckpt_path`",
+    # Lightning's use of torch's own internals.
+    r".*LeafSpec.* is deprecated",
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Lightning says that is of no use to the reader: tips, advertisements, echoes."""
+    loggers = [logging.getLogger(name) for name in CHATTY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for pattern in UNWANTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=pattern)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def process_rank() -> int:
+    """Which of the processes of a run on several devices this is; Lightning starts all but 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch, for the initial weights and whatever plug-ins draw."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed % 2**63)
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called: `cuda:0 (NVIDIA H200)`, `cpu (x86_64, 2 threads)`."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
+    return str(device)
