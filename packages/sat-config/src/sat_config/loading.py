@@ -393,7 +393,7 @@ def _resolve_paths(folded: Folded) -> None:
 
 def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa: ANN401
     if isinstance(value, str):
-        if slot.path_kind in ("input", "checkpoint"):
+        if value and slot.path_kind in ("input", "checkpoint"):
             origin = folded.trace.find(path)
             return _absolute(value, slot.path_kind, origin.source.folder)
         return value
@@ -484,27 +484,21 @@ def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
         yield diagnose.locate(folded, problem, value=False)
 
 
-def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> list[Problem]:  # noqa: ANN401
-    """A warning for every key that is given and that nothing reads."""
+def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[Problem]:  # noqa: ANN401
+    """A warning for every key that nothing reads and that has not its default."""
     if isinstance(value, list) and slot.item is not None:
-        pairs: list[tuple[str | int, Any, Slot | None]] = [
-            (number, item, slot.item) for number, item in enumerate(value)
-        ]
-    elif isinstance(value, dict):
-        pairs = [(key, item, schema.child_slot(slot, value, key)) for key, item in value.items()]
-    else:
-        return []
-    found: list[Problem] = []
-    for key, item, child in pairs:
-        if child is None or not schema.concerns(child, "inert"):
+        for number, item in enumerate(value):
+            yield from _inert_keys(item, slot.item, (*path, number), folded)
+    cls = slot.struct_for(value) if isinstance(value, dict) else None
+    for field in schema.fields(cls).values() if cls else ():
+        item, here = value.get(field.key), (*path, field.key)
+        if item is None or not schema.concerns(field.slot, "inert"):
             continue
-        here = (*path, key)
-        if child.inert and item is not None:
-            message = f"{format_path(here)} has no effect: {child.inert}"
+        if field.slot.inert and item != msgspec.to_builtins(field.default):
+            message = f"{format_path(here)} has no effect: {field.slot.inert}"
             problem = Problem(code="inert-key", severity="warning", path=here, message=message)
-            found.append(diagnose.locate(folded, problem, value=False))
-        found += _inert_keys(item, child, here, folded)
-    return found
+            yield diagnose.locate(folded, problem, value=False)
+        yield from _inert_keys(item, field.slot, here, folded)
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:

@@ -11,7 +11,6 @@ from sat_config.node import Hertz, Node, NonNegativeFloat, Positive, PositiveFlo
 from sat_config.registry import Open
 
 Sizes = Annotated[tuple[Positive, ...], Meta(min_length=1)]
-Label = Annotated[str, Meta(extra={"inert": "the weights say which losses there are"})]
 Window = Literal[
     "bartlett_window",
     "blackman_window",
@@ -114,13 +113,13 @@ class SpectralLoss(Node, kw_only=True):
     In stereo half of it is on sum and difference, half on left and right.
 
     Attributes:
-        type: A label that SAT's files carry; nothing reads it.
+        type: A label that SAT's files carry; the weights say which losses there are.
         config: The resolutions.
         weights: Its weight.
         decay: Factor of the weight at each evaluation; 1 keeps it.
     """
 
-    type: Label | None = None
+    type: Literal["mrstft"] | None = None
     config: SpectralConfig
     weights: SpectralWeights
     decay: PositiveFloat = 1.0
@@ -145,12 +144,12 @@ class TimeLoss(Node, kw_only=True):
     """Distance of waveforms.
 
     Attributes:
-        type: A label that SAT's files carry; nothing reads it.
+        type: A label that SAT's files carry; the weights say which losses there are.
         weights: Their weights.
         decay: Factor of the weights at each evaluation; 1 keeps them.
     """
 
-    type: Label | None = None
+    type: Literal["l1", "l2"] | None = None
     weights: TimeWeights
     decay: PositiveFloat = 1.0
 
@@ -190,12 +189,12 @@ class MelLoss(Node, kw_only=True):
     """Distance of mel spectra at several resolutions (Kumar et al. 2023, arXiv 2306.06546).
 
     Attributes:
-        type: A label that SAT's files carry; nothing reads it.
+        type: A label that SAT's files carry; the weights say which losses there are.
         config: The resolutions; needed unless the weight is 0.
         weights: Its weight.
     """
 
-    type: Label | None = None
+    type: Literal["mrmel"] | None = None
     config: MelConfig | None = None
     weights: MelWeights
 
@@ -226,13 +225,13 @@ class HubertLoss(Node, kw_only=True):
     """Distance of the features of a network that learned speech by itself.
 
     Attributes:
-        type: A label that SAT's files carry; nothing reads it.
+        type: A label that SAT's files carry; the weights say which losses there are.
         config: Which features.
         weights: Its weight.
         decay: Factor of the weight at each evaluation; 1 keeps it.
     """
 
-    type: Label | None = None
+    type: Literal["hubert"] | None = None
     config: HubertConfig = HubertConfig()
     weights: HubertWeights
     decay: PositiveFloat = 1.0
@@ -263,11 +262,11 @@ class BottleneckLoss(Node, kw_only=True):
     """Losses that the bottleneck reports.
 
     Attributes:
-        type: A label that SAT's files carry; nothing reads it.
+        type: A label that SAT's files carry; the weights say which losses there are.
         weights: Their weights.
     """
 
-    type: Label | None = None
+    type: Literal["kl", "mmd", "softnorm"] | None = None
     weights: BottleneckWeights = BottleneckWeights()
 
 

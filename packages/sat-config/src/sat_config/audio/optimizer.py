@@ -340,15 +340,15 @@ class AdafactorConfig(OptimizerConfig, kw_only=True):
     Attributes:
         lr: Largest step size.
         beta2_decay: Exponent by which the average of squares slows down with the steps.
-        eps: Added to squared gradients (the number format's own if null), and the least root mean
-            square that a weight's scale counts as.
+        eps: Added to squared gradients, and the least root mean square that a weight's scale
+            counts as; without it, the number format's own and 0.001.
         d: Root mean square of an update above which it is clipped.
         weight_decay: Share of a weight, times the step size, that each step removes.
     """
 
     lr: PositiveFloat = 1e-2
     beta2_decay: Annotated[float, Meta(le=0)] = -0.8
-    eps: tuple[NonNegativeFloat | None, NonNegativeFloat] = (None, 1e-3)
+    eps: tuple[NonNegativeFloat, NonNegativeFloat] | None = None
     d: Annotated[float, Meta(ge=1)] = 1.0
     weight_decay: NonNegativeFloat = 0.0
 
