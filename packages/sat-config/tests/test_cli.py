@@ -1,4 +1,6 @@
+import io
 import json
+import os
 import subprocess
 import sys
 
@@ -130,3 +132,19 @@ def test_main_reads_the_command_line(good, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sat-config", "validate", good])
     assert cli.main() == 0
     assert capsys.readouterr().out == "good.toml: valid\n"
+
+
+def test_reader_that_stops_early_is_noticed_in_the_process_too(good, monkeypatch):
+    class Closed(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+        def fileno(self):
+            return spare
+
+    spare = os.open(os.devnull, os.O_WRONLY)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    try:
+        assert run("show", good) == 1
+    finally:
+        os.close(spare)

@@ -3,11 +3,13 @@ from __future__ import annotations
 import copy
 import json
 import random
+from typing import Annotated
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Meta
 
 import sat_config
 from sat_config import diagnose, document, errors, layers, loading, registry, schema
@@ -93,9 +95,9 @@ def test_unknown_key_in_a_table_without_keys(toy):
 
 
 def test_bad_tag_names_the_nearest(toy):
-    problem = one(changed(shape={"kind": "cirle", "config": {}}), toy.Toy)
+    problem = one(changed(shape={"kind": "circ", "config": {}}), toy.Toy)
     assert (problem.code, problem.path) == ("bad-tag", ("shape", "kind"))
-    assert problem.message == '"cirle" is no shape that is known here'
+    assert problem.message == '"circ" is no shape that is known here'
     assert (problem.suggestion, problem.allowed) == ('"circle"', '"circle", "square", "quad"')
 
 
@@ -391,7 +393,7 @@ def test_two_faults_in_different_places_are_both_found(toy, seed):
 
 def test_messages_in_full(toy, write):
     name = write("top.toml", (
-        'toy_type = "plain"\nsed = 3\nbatch_size = "8"\n\n[shape]\nkind = "cirle"\n\n'
+        'toy_type = "plain"\nsed = 3\nbatch_size = "8"\n\n[shape]\nkind = "circ"\n\n'
         "[child]\ndepth = 2\n"
     ))  # fmt: skip
     text = errors.render(loading.check(name).problems)
@@ -410,8 +412,8 @@ top.toml:3:14: error[bad-value]: batch_size is "8"
       = allowed: an integer at least 1
       = try: 8
 
-top.toml:6:8: error[bad-tag]: "cirle" is no shape that is known here
-    6 | kind = "cirle"
+top.toml:6:8: error[bad-tag]: "circ" is no shape that is known here
+    6 | kind = "circ"
       |        ^
       = allowed: "circle", "square", "quad"
       = try: "circle"
@@ -434,6 +436,23 @@ def test_missing_key_of_a_tagged_table_points_at_its_tag(toy, write):
 def test_problem_of_an_override_names_the_word(toy, write):
     (problem,) = loading.check(write("a.toml", 'toy_type = "plain"'), ["seed=-1"]).problems
     assert (problem.file, problem.line) == ("--override 'seed=-1'", None)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (Annotated[str, Meta(min_length=2, max_length=3)], "text of length 2 or more and of length"
+         " 3 or less"),
+        (Annotated[float, Meta(gt=0, lt=1)], "a number above 0 and below 1"),
+        (Annotated[float, Meta(le=1)] | None, "a number at most 1"),
+        (Annotated[str, Meta(pattern="^a")], "text matching ^a"),
+        (dict[str, int], "a table"),
+        (list[str], "a list, each element text"),
+        (bytes, "bytes"),
+    ],
+)  # fmt: skip
+def test_what_an_annotation_takes_in_words(annotation, words):
+    assert diagnose.describe(annotation) == words
 
 
 def test_nearest_of_what_is_no_text_is_none():

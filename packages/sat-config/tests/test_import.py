@@ -57,7 +57,7 @@ class Plain(Toy, kw_only=True, tag="plain"):
 
 assert sat_config.load(sys.argv[1], ["size=2"]).size == 2
 try:
-    sat_config.load(sys.argv[1], ["siz=2"])
+    sat_config.load(sys.argv[1], ["sizes=2"])
 except sat_config.ConfigError as error:
     assert "size" in str(error)
 assert not any(name.startswith("sat_config.audio.") for name in sys.modules)

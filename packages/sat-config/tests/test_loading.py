@@ -269,7 +269,19 @@ def test_kept_unknown_keys_are_listed_at_every_load(toy, write):
 
 
 @pytest.mark.parametrize(
-    "path", ["seed", "toy_type", "child.needed", "shape.kind", "x.y", "parts[0]", "parts[a]", "a b"]
+    "path",
+    [
+        "seed",
+        "toy_type",
+        "child.needed",
+        "shape.kind",
+        "x.y",
+        "parts[0]",
+        "parts[a]",
+        "parts[a].x",
+        "a b",
+        "",
+    ],
 )
 def test_known_keys_and_odd_paths_cannot_be_ignored(toy, write, path):
     text = TOP + (
@@ -336,7 +348,7 @@ pieces = st.sampled_from([
 
 
 @pytest.mark.parametrize("suffix", ["toml", "json"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(content=st.binary(max_size=60) | st.lists(pieces, max_size=25).map(b"".join))
 def test_any_file_is_a_configuration_or_a_report(toy, write, suffix, content):
     survives(write(f"a.{suffix}", content))
@@ -370,7 +382,7 @@ tables = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(tree=trees | tables.map(lambda table: {"toy_type": "plain", **table}),
        words=st.lists(st.text(max_size=12) | st.from_regex(
            r"-?(seed|shape|parts|checks|include|label)(\.[a-z]+|\[[0-9a-z]\]){0,2}(=[^\n]{0,6})?",

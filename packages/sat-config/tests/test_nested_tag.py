@@ -58,7 +58,7 @@ def test_override_that_changes_the_nested_tag_drops_the_foreign_keys(write):
 
 
 def test_unknown_nested_tag_names_the_members(write):
-    (problem,) = loading.check(write("a.toml", '[model]\nname = "smal"\nwidth = 1\n')).problems
+    (problem,) = loading.check(write("a.toml", '[model]\nname = "smaller"\nwidth = 1\n')).problems
     assert (problem.code, problem.path, problem.line) == ("bad-tag", ("model", "name"), 2)
     assert problem.suggestion == '"small"'
 
@@ -72,3 +72,16 @@ def test_faults_beside_the_nested_tag_are_found(write):
     text = 'seed = "x"\n[model]\nname = "small"\nwidth = "y"\n'
     found = loading.check(write("a.toml", text)).problems
     assert sorted(problem.path for problem in found) == [("model", "width"), ("seed",)]
+
+
+def test_nested_tag_may_be_set_where_there_is_no_table_yet(write):
+    name = write("a.toml", SMALL)
+    words = ["-model", "-quick", "model.name=large", "model.depth=2"]
+    assert loading.check(name, words).require() == Large(note="n", model=LargeModel(depth=2))
+
+
+def test_nested_tag_may_be_removed(write):
+    (problem,) = loading.check(write("a.toml", SMALL), ["-model.name"]).problems
+    assert problem.code == "missing-tag"
+    found = loading.check(write("a.toml", SMALL), ["-model", "-model.name"]).problems
+    assert found[0].message == "there is no model to remove from"

@@ -24,7 +24,7 @@ id = "first"
 
 [[parts]]
 type = "nut"
-id = "sec.ond"
+id = "part.two"
 
 [[parts]]
 type = "bolt"
@@ -205,7 +205,7 @@ def test_tables_on_the_way_are_made(top):
 def test_element_is_named_by_index_or_id(top):
     assert load(top, "parts[2].size=3").parts[2].size == 3
     assert load(top, "parts[third].size=4").parts[2].size == 4
-    assert load(top, "parts[sec.ond].holds=m4").parts[1].holds == "m4"
+    assert load(top, "parts[part.two].holds=m4").parts[1].holds == "m4"
     assert load(top, "sources[1]=three").sources[0].endswith("one")
     assert load(top, "sources[1]=three").sources[1].endswith("three")
 
@@ -222,7 +222,7 @@ def test_removal_takes_the_key_away(top):
 
 
 def test_removal_of_an_element_moves_the_rest_up(top):
-    config = load(top, "-parts[0]", "parts[1].size=9", "-parts[sec.ond]")
+    config = load(top, "-parts[0]", "parts[1].size=9", "-parts[part.two]")
     assert [(part.id, part.size) for part in config.parts] == [("third", 9)]
 
 
@@ -261,7 +261,10 @@ def test_missing_key_of_a_table_made_by_an_override_points_at_the_override(top):
         ("-child.shape.kind", "there is no child to remove from"),
         ("-parts[9]", "parts has 3 elements, counted from 0"),
         ("parts[9].size=1", "parts has 3 elements, counted from 0"),
-        ("parts[x].size=1", "no element of parts has the id 'x'; ids: 'first', 'sec.ond', 'third'"),
+        (
+            "parts[x].size=1",
+            "no element of parts has the id 'x'; ids: 'first', 'part.two', 'third'",
+        ),
         ("sources[x]=1", "no element of sources has the id 'x'; ids: none"),
         ("parts.size=1", "parts is a list; name an element as parts[0]"),
         ("shape[0]=1", "shape is a table, not a list; name a key of it"),

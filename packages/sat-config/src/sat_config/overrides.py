@@ -158,8 +158,10 @@ def _apply(
     walked: Path = ()
     *parents, last = override.path
     for number, part in enumerate(parents):
-        if slot and slot.family and override.path[number:] == slot.family.tag_path:
-            return _set_nested_tag(tree, slot.family.tag_path, slot, trace, override)
+        tags = slot.family.tag_path if slot and slot.family else ()
+        if slot and override.value is not None and override.path[number:] == tags:
+            value = parse_value(override.value, None)
+            return _set_nested_tag(tree, tags, value, slot, trace, override.origin)
         key = _key(tree, part, walked)
         _check_known(tree, slot, key, walked, unknown_ok)
         slot = schema.child_slot(slot, tree, key)
@@ -181,22 +183,23 @@ def _apply(
 
 
 def _set_nested_tag(
-    tree: Table, tag_path: tuple[str, ...], slot: Slot, trace: Trace, override: Override
+    tree: Table,
+    tag_path: tuple[str, ...],
+    tag: Any,  # noqa: ANN401 - a plain value
+    slot: Slot,
+    trace: Trace,
+    origin: Origin,
 ) -> None:
-    """Set or remove a tag that stands in a table of its own, as `model.name` does."""
-    value = None if override.value is None else parse_value(override.value, None)
-    over: Any = value
+    """Set a tag that stands in a table of its own, as `model.name` does."""
+    over: Any = tag
     for key in reversed(tag_path):
         over = {key: over}
     layers.drop_foreign(tree, over, slot, trace)
     for key in tag_path[:-1]:
         if not isinstance(tree.get(key), dict):
-            layers.replace(tree, key, {}, trace, override.origin)
+            layers.replace(tree, key, {}, trace, origin)
         tree, trace = tree[key], layers.own(trace, key)
-    if override.value is None:
-        _remove(tree, tag_path[-1], trace, tag_path[:-1])
-    else:
-        layers.replace(tree, tag_path[-1], value, trace, override.origin)
+    layers.replace(tree, tag_path[-1], tag, trace, origin)
 
 
 def _make(tree: Table, key: str, path: Path, trace: Trace, override: Override) -> None:
