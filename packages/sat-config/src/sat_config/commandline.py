@@ -1,10 +1,11 @@
 """What the commands have in common: which files and overrides a command line means.
 
-Besides `FILE --override --layer`, the flags of SAT's own scripts are understood: every run key is a
-flag in kebab case (`--batch-size 8`), and becomes an override.
+Besides `FILE --override --layer`, the flags of stable-audio-tools' own scripts are understood:
+every run key is a flag in kebab case (`--batch-size 8`), and each is short for an override.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -23,21 +24,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     file: str | None
-    layers: tuple[str, ...]
-    overrides: tuple[str, ...]
+    layers: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    def words(self) -> list[str]:
+        """The arguments that ask for the same."""
+        flags = [("--layer", name) for name in self.layers]
+        flags += [("--override", word) for word in self.overrides]
+        return [*([self.file] if self.file else []), *(part for flag in flags for part in flag)]
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, renamed: Mapping[str, str] | None = None
-) -> None:
-    """Add what says which experiment to load.
-
-    Args:
-        parser: The command's parser.
-        renamed: SAT flags of this command whose key has another path here, such as
-            `{"ckpt-path": "preencode.checkpoint"}`.
-    """
-    parser.add_argument("file", nargs="?", metavar="FILE", help="experiment (.toml, .json, .ini)")
+def add_overriding(parser: argparse.ArgumentParser) -> None:
+    """Add `--override` and `--layer`."""
     parser.add_argument(
         "--override",
         action="append",
@@ -52,36 +50,80 @@ def add_arguments(
         metavar="FILE",
         help="lay a further file on top; may be repeated",
     )
-    group = parser.add_argument_group(
-        "stable-audio-tools' flags", "each is short for an override of the same name"
+
+
+def add_loading(
+    parser: argparse.ArgumentParser,
+    *,
+    flags: Mapping[str, str] | None = None,
+    switches: Mapping[str, str] | None = None,
+) -> None:
+    """Add everything that says which experiment to load.
+
+    Args:
+        parser: The command's parser.
+        flags: SAT's flags whose key has another path here: `{"ckpt-path": "preencode.checkpoint"}`.
+        switches: SAT's flags without a value, and the path that each sets to true.
+    """
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="the experiment: TOML, JSON, or a defaults.ini"
     )
-    for flag, path in sat_flags(renamed).items():
-        group.add_argument(
-            f"--{flag}",
-            dest="overrides",
-            action=_AsOverride,
-            path=path,
-            default=argparse.SUPPRESS,
-            help=argparse.SUPPRESS,
-        )
+    add_overriding(parser)
+    for flag, path in {**_run_key_flags(), **(flags or {})}.items():
+        _add_flag(parser, flag, path, nargs=None)
+    for flag, path in (switches or {}).items():
+        _add_flag(parser, flag, path, nargs=0)
 
 
-def sat_flags(renamed: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Flag to the path it sets: the layer keys and every scalar run key."""
+def parse(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, Request]:
+    """Parse a command line of a parser with `add_loading`.
+
+    Raises:
+        SystemExit: With status 2, for wrong usage.
+    """
+    arguments = parser.parse_args(join_overrides(sys.argv[1:] if argv is None else argv))
+    if arguments.file is None and not arguments.layer and not arguments.override:
+        parser.error("no experiment is given: name a FILE, or --model-config and the like")
+    return arguments, Request(
+        file=arguments.file, layers=tuple(arguments.layer), overrides=tuple(arguments.override)
+    )
+
+
+def join_overrides(argv: Sequence[str]) -> list[str]:
+    """`--override -PATH` as one word, since argparse takes a dash for the next option."""
+    words = list(argv)
+    for at in range(len(words) - 2, -1, -1):
+        if words[at] == "--override":
+            words[at : at + 2] = [f"--override={words[at + 1]}"]
+    return words
+
+
+def _run_key_flags() -> dict[str, str]:
+    """Flag to path: the keys that name a layer, and the run keys that hold one value."""
     keys = [*layers.PATH_KEYS]
-    keys += [key for key, field in schema.fields(Experiment).items() if not field.slot.structs]
-    keys.remove("ignored")
-    flags = {key.replace("_", "-"): key for key in keys}
-    flags["config-file"] = "include"
-    return {**flags, **(renamed or {})}
+    keys += [
+        key
+        for key, field in schema.fields(Experiment).items()
+        if not field.slot.structs and not field.slot.values
+    ]
+    return {"config-file": "include", **{key.replace("_", "-"): key for key in keys}}
+
+
+def _add_flag(parser: argparse.ArgumentParser, flag: str, path: str, nargs: int | None) -> None:
+    parser.add_argument(
+        f"--{flag}",
+        action=_AsOverride,
+        const=path,
+        nargs=nargs,
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
 
 
 class _AsOverride(argparse.Action):
-    """A flag that appends to the overrides, in the order of the command line."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, path: str, **rest: object) -> None:
-        super().__init__(option_strings, dest, **rest)  # type: ignore[arg-type]
-        self.path = path
+    """A flag that joins the overrides, in the order of the command line."""
 
     def __call__(
         self,
@@ -90,14 +132,6 @@ class _AsOverride(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        if values:  # SAT's files write '' for what is not there
-            namespace.override = [*namespace.override, f"{self.path}={values}"]
-
-
-def request(arguments: argparse.Namespace) -> Request:
-    """What the parsed arguments ask to load."""
-    return Request(
-        file=arguments.file,
-        layers=tuple(arguments.layer),
-        overrides=tuple(arguments.override),
-    )
+        value = "true" if self.nargs == 0 else str(values)
+        if value:  # SAT's files write '' for what is not there
+            namespace.override = [*namespace.override, f"{self.const}={value}"]
