@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sat_config import cli
+from sat_config import cli, commandline
 
 
 def run(*argv):
@@ -79,7 +79,10 @@ def test_overrides_and_layers_are_laid_on_top(good, write, capsys):
 def test_removal_needs_no_equals_sign(good, capsys):
     assert run("show", good, "--override", "-seed", "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["seed"] == 42
-    assert cli.join_overrides(["--override", "-a", "--override"]) == ["--override=-a", "--override"]
+    assert commandline.join_overrides(["--override", "-a", "--override"]) == [
+        "--override=-a",
+        "--override",
+    ]
 
 
 def test_show_prints_a_document_that_validates(good, write, capsys):

@@ -104,13 +104,13 @@ def test_path_kinds(annotation, kind):
     assert schema.slot_of(annotation).path_kind == kind
 
 
-def test_has_paths_looks_below(toy):
+def test_concerns_looks_below(toy):
     fields = schema.fields(toy.PlainToy)
-    assert schema.has_paths(fields["sources"].slot)
-    assert not schema.has_paths(fields["children"].slot)
-    assert not schema.has_paths(fields["shape"].slot)
-    assert schema.has_paths(schema.slot_of(dict[str, InputPath]))
-    assert schema.has_paths(schema.struct_slot(toy.Toy))
+    assert schema.concerns(fields["sources"].slot, "path_kind")
+    assert not schema.concerns(fields["children"].slot, "path_kind")
+    assert not schema.concerns(fields["shape"].slot, "path_kind")
+    assert schema.concerns(schema.slot_of(dict[str, InputPath]), "path_kind")
+    assert schema.concerns(schema.struct_slot(toy.Toy), "path_kind")
 
 
 def test_child_slot_follows_the_tag(toy):

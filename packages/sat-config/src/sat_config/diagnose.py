@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import convert, rules, schema
+from sat_config import convert, plugins, rules, schema
 from sat_config.document import Table
 from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded, Origin
@@ -101,13 +101,17 @@ class _Walk:
                 f"{where}does not say which {family.name} it is: {tag_key!r} is missing",
                 allowed=names,
             )
+        refused = family.refused.get(found) if isinstance(found, str) else None
         return self.problem(
             "bad-tag",
             (*path, *family.tag_path),
-            f"{show(found)} is no {family.name} that is known here",
+            f"{show(found)} is no {family.name} that {'works' if refused else 'is known'} here",
             found=show(found),
             allowed=names,
-            suggestion=show(close) if (close := nearest(found, tags)) else None,
+            suggestion=None
+            if refused
+            else (show(close) if (close := nearest(found, tags)) else None),
+            note=refused or plugins.failures(),
         )
 
     def unknown_key(self, key: str, cls: type[msgspec.Struct], table: Table, path: Path) -> Problem:

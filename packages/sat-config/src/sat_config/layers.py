@@ -29,6 +29,24 @@ LAYER_KEYS = ("include", *PATH_KEYS, "overrides")
 """Root keys that steer the loading and are gone from the result."""
 
 
+class Steering(msgspec.Struct):
+    """What overrides of the layer keys accept: files as plain text, lists as TOML.
+
+    Attributes:
+        include: Layers.
+        model_config: A model document.
+        dataset_config: A dataset document.
+        val_dataset_config: A validation dataset document.
+        overrides: Override words.
+    """
+
+    include: Any = None
+    model_config: str = ""
+    dataset_config: str = ""
+    val_dataset_config: str = ""
+    overrides: Any = None
+
+
 class Origin(msgspec.Struct, frozen=True, eq=False):
     """Who set a value: a source, and the place in it.
 

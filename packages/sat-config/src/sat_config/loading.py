@@ -71,11 +71,15 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
         return self.config
 
 
-def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()) -> Report:
+def check(
+    path: StrPath | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    layers: Sequence[StrPath] = (),
+) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML or JSON file.
+        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
     """
@@ -83,12 +87,14 @@ def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath
 
 
 def load(
-    path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()
+    path: StrPath | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    layers: Sequence[StrPath] = (),
 ) -> Experiment:
     """Load an experiment that may run.
 
     Args:
-        path: A TOML or JSON file.
+        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
 
@@ -149,7 +155,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath],
+    paths: Sequence[StrPath | Mapping[str, Any] | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -160,7 +166,7 @@ def _check(
     documents = []
     for path in paths:
         try:
-            documents.append(document.read(path))
+            documents.append(_open(path))
         except DocumentError as error:
             problems += error.problems
     steering, later = _split_overrides(words, problems)
@@ -175,6 +181,14 @@ def _check(
     if problems:
         return Report(problems=tuple(problems))
     return _decode_layers(expanded, later, kind, may_run=may_run)
+
+
+def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+    if path is None:
+        return document.from_mapping({}, "the command line")
+    if isinstance(path, Mapping):
+        return document.from_mapping(path, "<mapping>")
+    return document.read(path)
 
 
 def _check_mapping(
@@ -210,6 +224,7 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     top.data = dict(top.data)
     for override in steering:
         folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
+        folded.slot = schema.struct_slot(layers.Steering)
         names_files = override.path[0] != "overrides" and override.path[-1] not in ("take", "at")
         adjust = partial(_from_here, folder=top.source.folder) if names_files else None
         try:
@@ -378,14 +393,14 @@ def _resolve_paths(folded: Folded) -> None:
 
 def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa: ANN401
     if isinstance(value, str):
-        if slot.path_kind in ("input", "checkpoint"):
+        if value and slot.path_kind in ("input", "checkpoint"):
             origin = folded.trace.find(path)
             return _absolute(value, slot.path_kind, origin.source.folder)
         return value
     if isinstance(value, dict):
         for key, item in value.items():
             child = schema.child_slot(slot, value, key)
-            if child is not None and schema.has_paths(child):
+            if child is not None and schema.concerns(child, "path_kind"):
                 value[key] = _resolve(item, child, (*path, key), folded)
     elif isinstance(value, list) and slot.item is not None:
         value[:] = [
@@ -431,6 +446,7 @@ def _decode_folded(folded: Folded, *, may_run: bool) -> Report:
         ]
     problems = [_judged(problem, folded, may_run=may_run) for problem in problems]
     problems += _notes_on_checks(folded)
+    problems += _inert_keys(folded.tree, slot, (), folded) if slot else []
     failed = any(problem.severity == "error" for problem in problems)
     return Report(config=None if failed else config, problems=tuple(problems), folded=folded)
 
@@ -466,6 +482,23 @@ def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
             message=f"{path} is unknown and accepted by checks.allow_unknown; nothing reads it",
         )
         yield diagnose.locate(folded, problem, value=False)
+
+
+def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[Problem]:  # noqa: ANN401
+    """A warning for every key that nothing reads and that has not its default."""
+    if isinstance(value, list) and slot.item is not None:
+        for number, item in enumerate(value):
+            yield from _inert_keys(item, slot.item, (*path, number), folded)
+    cls = slot.struct_for(value) if isinstance(value, dict) else None
+    for field in schema.fields(cls).values() if cls else ():
+        item, here = value.get(field.key), (*path, field.key)
+        if item is None or not schema.concerns(field.slot, "inert"):
+            continue
+        if field.slot.inert and item != msgspec.to_builtins(field.default):
+            message = f"{format_path(here)} has no effect: {field.slot.inert}"
+            problem = Problem(code="inert-key", severity="warning", path=here, message=message)
+            yield diagnose.locate(folded, problem, value=False)
+        yield from _inert_keys(item, field.slot, here, folded)
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:

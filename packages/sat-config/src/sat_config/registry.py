@@ -34,6 +34,7 @@ class Family(msgspec.Struct, eq=False):
         is_root: Whether the members are whole documents (model families).
         members: Tag to Struct.
         aliases: Further tags to the tag that they stand for; each has a member of its own.
+        refused: Tags that people will try and that have no member, each with the reason.
         closed_by: What resolved the union first, after which no member can be added.
     """
 
@@ -43,6 +44,7 @@ class Family(msgspec.Struct, eq=False):
     is_root: bool = False
     members: dict[str, type[msgspec.Struct]] = {}
     aliases: dict[str, str] = {}
+    refused: dict[str, str] = {}
     closed_by: str | None = None
 
     def canonical(self, tag: object) -> object:
@@ -75,6 +77,23 @@ class Registry:
             if (found := self.families.get(base)) is not None:
                 return found
         return None
+
+    def snapshot(self) -> dict[type, tuple[set[str], set[str]]]:
+        """What is registered now, to `restore`."""
+        return {
+            base: (set(found.members), set(found.aliases)) for base, found in self.families.items()
+        }
+
+    def restore(self, before: dict[type, tuple[set[str], set[str]]]) -> None:
+        """Withdraw what was registered since a `snapshot`."""
+        for base in [base for base in self.families if base not in before]:
+            del self.families[base]
+        for base, (members, aliases) in before.items():
+            entry = self.families[base]
+            for tag in [tag for tag in entry.members if tag not in members]:
+                del entry.members[tag]
+            for tag in [tag for tag in entry.aliases if tag not in aliases]:
+                del entry.aliases[tag]
 
     def roots(self) -> list[Family]:
         """The model families, in order of registration."""
@@ -123,7 +142,7 @@ def family(
         if path is None:
             raise RegistryError(f"{_origin(cls)} needs a tag_field to head the family {name!r}")
         current().families[cls] = Family(
-            name=name, base=cls, tag_path=path, is_root=root, members={}, aliases={}
+            name=name, base=cls, tag_path=path, is_root=root, members={}, aliases={}, refused={}
         )
         return cls
 
@@ -165,6 +184,25 @@ def member(
     if alias_of is not None:
         entry.aliases[name] = alias_of
     return cls
+
+
+def refuse(base: type, tag: str, reason: str) -> None:
+    """Say why a family has no member of this tag; whoever uses it is shown the reason.
+
+    A plug-in may register such a member all the same.
+
+    Args:
+        base: The head of the family.
+        tag: What is refused.
+        reason: One sentence without a full stop: why not, and what to take instead.
+
+    Raises:
+        RegistryError: `base` heads no family, or the tag has a member.
+    """
+    entry = current().families.get(base)
+    if entry is None or tag in entry.members:
+        raise RegistryError(f"{_origin(base)} cannot refuse {tag!r}")
+    entry.refused[tag] = reason
 
 
 def union_of(base: type, user: str) -> Any:  # noqa: ANN401 - a typing construct

@@ -7,12 +7,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sat_config
+from sat_config import commandline
 from sat_config.audio.experiment import DiffusionUncondExperiment
+from sat_config.commandline import Request
 from sat_config.errors import UserError, report
 from sat_preencode.signals import StopSignal, stop_signals
 
 if TYPE_CHECKING:
     from sat_preencode.recipe import PreencodeResult
+
+SAT_FLAGS = {
+    "ckpt-path": "preencode.checkpoint",
+    "output-path": "preencode.output_path",
+    "sample-size": "preencode.sample_size",
+    "limit-batches": "preencode.limit_batches",
+}
+"""Flags of SAT's pre_encode.py, and the keys that they set here."""
+
+SAT_SWITCHES = {
+    "model-half": "preencode.model_half",
+    "is-discrete": "preencode.is_discrete",
+    "shuffle": "preencode.shuffle",
+}
 
 EPILOG = "A run that was interrupted continues when the same command is given again."
 
@@ -27,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage; after a second signal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(words)
+    _, request = commandline.parse(_parser(), words)
     with stop_signals() as stop:
         try:
-            return _run(arguments, words, stop)
+            return _run(request, words, stop)
         except UserError as error:
             print(error, file=sys.stderr)
             return 1
@@ -42,19 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Encode an experiment's dataset to latents, each item exactly once.",
         epilog=EPILOG,
     )
-    parser.add_argument("file", metavar="FILE", help="the experiment, TOML or JSON")
-    parser.add_argument(
-        "--override",
-        action="append",
-        default=[],
-        metavar="K=V",
-        help="set one value (or, as -K, remove it); may be repeated",
-    )
+    commandline.add_loading(parser, flags=SAT_FLAGS, switches=SAT_SWITCHES)
     return parser
 
 
-def _run(arguments: argparse.Namespace, words: Sequence[str], stop: StopSignal) -> int:
-    found = sat_config.check(arguments.file, overrides=arguments.override)
+def _run(request: Request, words: Sequence[str], stop: StopSignal) -> int:
+    found = sat_config.check(request.file, request.overrides, request.layers)
     if found.problems:
         report(found.problems)
     if found.errors:
@@ -68,12 +77,12 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], stop: StopSignal) 
     if stop.number is not None and not result.complete:
         print(f"stopped; continue with\n  {shlex.join(['sat-preencode', *words])}")
         return 128 + stop.number
-    print(f"next\n  {_next_command(found.config, arguments, result)}")
+    print(f"next\n  {_next_command(found.config, request, result)}")
     return 0
 
 
 def _next_command(
-    experiment: sat_config.Experiment, arguments: argparse.Namespace, result: "PreencodeResult"
+    experiment: sat_config.Experiment, request: Request, result: "PreencodeResult"
 ) -> str:
     """Train on the latents: the same file if it is a latent model, else one yet to be written."""
     folder = str(result.folder.resolve()).replace("\\", "\\\\").replace('"', '\\"')
@@ -81,8 +90,10 @@ def _next_command(
         'dataset={ dataset_type = "pre_encoded",'
         f' datasets = [{{ id = "{experiment.name}", path = "{folder}" }}] }}'
     )
-    file, overrides = "LATENT_MODEL.toml", [dataset, "training.pre_encoded=true"]
+    words = ["LATENT_MODEL.toml"]
     if isinstance(experiment, DiffusionUncondExperiment):
-        file, overrides = arguments.file, [*arguments.override, *overrides]
-    flags = [part for word in overrides for part in ("--override", word)]
-    return shlex.join(["sat-train", file, *flags])
+        words = request.words()
+    flags = [
+        part for word in (dataset, "training.pre_encoded=true") for part in ("--override", word)
+    ]
+    return shlex.join(["sat-train", *words, *flags])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import sat_config
+from sat_config import commandline
 from sat_config.errors import UserError, report
 from sat_train.fit import fit
 
@@ -19,10 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2, for wrong usage.
     """
-    arguments = _parser().parse_args(argv)
+    _, request = commandline.parse(_parser(), argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        found = sat_config.check(arguments.file, overrides=arguments.override)
+        found = sat_config.check(request.file, request.overrides, request.layers)
         if found.problems:
             report(found.problems)
         if found.errors:
@@ -44,12 +45,5 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Ctrl-C or SIGTERM ends training after the current step, with a checkpoint;"
         " --override recover=true continues from there.",
     )
-    parser.add_argument("file", metavar="FILE", help="the experiment, TOML or JSON")
-    parser.add_argument(
-        "--override",
-        action="append",
-        default=[],
-        metavar="K=V",
-        help="set one value (or, as -K, remove it); may be repeated",
-    )
+    commandline.add_loading(parser)
     return parser

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from sat_config.cli import show, validate
+from sat_config.commandline import join_overrides
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,30 +25,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
-
-
-def join_overrides(argv: Sequence[str]) -> list[str]:
-    """`--override -PATH` as one word, since argparse takes a dash for the next option."""
-    words = list(argv)
-    for at in range(len(words) - 2, -1, -1):
-        if words[at] == "--override":
-            words[at : at + 2] = [f"--override={words[at + 1]}"]
-    return words
-
-
-def add_loading(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that loads an experiment."""
-    parser.add_argument(
-        "--override",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        help="set (or, as -PATH, remove) one value; may be repeated",
-    )
-    parser.add_argument(
-        "--layer",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="lay a further file on top; may be repeated",
-    )

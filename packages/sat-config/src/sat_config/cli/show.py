@@ -4,8 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-import sat_config.cli as cli
-from sat_config import encode, errors, loading
+from sat_config import commandline, encode, errors, loading
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type private
@@ -14,7 +13,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--format", choices=("toml", "json"), default="toml")
     parser.add_argument("--origins", action="store_true", help="who set each value, instead")
-    cli.add_loading(parser)
+    commandline.add_overriding(parser)
     parser.set_defaults(run=run)
 
 

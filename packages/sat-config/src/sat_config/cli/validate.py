@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-import sat_config.cli as cli
-from sat_config import errors, loading
+from sat_config import commandline, errors, loading
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type private
@@ -16,7 +15,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    cli.add_loading(parser)
+    commandline.add_overriding(parser)
     parser.set_defaults(run=run)
 
 
