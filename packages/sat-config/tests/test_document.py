@@ -66,7 +66,7 @@ def test_name_that_is_too_long_is_refused(here):
 def test_other_suffix_is_refused(here, name):
     problem = only(name)
     assert problem.code == "unknown-format"
-    assert "neither .toml nor .json" in problem.message
+    assert "is not .toml, .json or .ini" in problem.message
     assert problem.suggestion == "write it as TOML or JSON; the suffix says which it is"
 
 

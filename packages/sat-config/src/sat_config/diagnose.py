@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import convert, rules, schema
+from sat_config import convert, plugins, rules, schema
 from sat_config.document import Table
 from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded
@@ -114,6 +114,7 @@ class _Walk:
             found=show(found),
             allowed=names,
             suggestion=nearest(found, family.members),
+            note=plugins.failures(),
         )
 
     def unknown_key(self, key: str, cls: type[msgspec.Struct], table: Table, path: Path) -> Problem:

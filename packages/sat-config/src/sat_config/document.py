@@ -23,7 +23,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         name: How messages call it.
         folder: What relative paths in it start from.
         text: Its content.
-        language: "toml", "json", or "" for what has no lines (an override, a mapping).
+        language: "toml", "json", "ini", or "" for what has no lines (an override, a mapping).
     """
 
     name: str
@@ -74,7 +74,7 @@ class DocumentError(Exception):
 
 
 def read(path: str | os.PathLike[str]) -> Document:
-    """Read a TOML or JSON file.
+    """Read a TOML or JSON file, or a `defaults.ini`.
 
     Raises:
         DocumentError: It cannot be read, is not what its suffix says, or holds what no
@@ -82,7 +82,7 @@ def read(path: str | os.PathLike[str]) -> Document:
     """
     name = os.fspath(path)
     text = _read_text(name)
-    language = "json" if name.lower().endswith(".json") else "toml"
+    language = name.lower().rpartition(".")[2]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
     notes = list(_drop_comments(data, source)) if language == "json" else []
@@ -111,9 +111,9 @@ def parse(source: Source) -> Table:
 
 
 def _checked(source: Source) -> Table:
-    parser = _parse_json if source.language == "json" else _parse_toml
+    parsers = {"json": _parse_json, "toml": _parse_toml, "ini": _parse_ini}
     try:
-        data = parser(source)
+        data = parsers[source.language](source)
     except ValueError:  # an integer of more digits than Python converts
         raise DocumentError(_endless_number(source)) from None
     if not isinstance(data, dict):
@@ -159,10 +159,10 @@ def _read_text(name: str) -> str:
     def refuse(code: str, message: str, suggestion: str | None = None) -> DocumentError:
         return DocumentError(Problem(code=code, message=message, file=name, suggestion=suggestion))
 
-    if not name.lower().endswith((".toml", ".json")):
+    if not name.lower().endswith((".toml", ".json", ".ini")):
         raise refuse(
             "unknown-format",
-            f"{os.path.basename(name)!r} is neither .toml nor .json",
+            f"{os.path.basename(name)!r} is not .toml, .json or .ini",
             "write it as TOML or JSON; the suffix says which it is",
         )
     try:
@@ -236,6 +236,16 @@ def _parse_json(source: Source) -> object:
     if repeats:
         raise DocumentError(*_duplicates(source))
     return data
+
+
+def _parse_ini(source: Source) -> object:
+    from sat_config import ini
+
+    try:
+        return ini.parse(source.text)
+    except ini.IniError as error:
+        line, column, _ = positions.line_and_column(source.text, error.offset)
+        raise _syntax_error(source, str(error), line, column, "INI") from None
 
 
 def _duplicates(source: Source) -> Iterator[Problem]:

@@ -70,11 +70,15 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
         return self.config
 
 
-def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()) -> Report:
+def check(
+    path: StrPath | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    layers: Sequence[StrPath] = (),
+) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML or JSON file.
+        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
     """
@@ -82,12 +86,14 @@ def check(path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath
 
 
 def load(
-    path: StrPath, overrides: Sequence[str] = (), layers: Sequence[StrPath] = ()
+    path: StrPath | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    layers: Sequence[StrPath] = (),
 ) -> Experiment:
     """Load an experiment that may run.
 
     Args:
-        path: A TOML or JSON file.
+        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
 
@@ -148,7 +154,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath],
+    paths: Sequence[StrPath | Mapping[str, Any] | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -159,7 +165,7 @@ def _check(
     documents = []
     for path in paths:
         try:
-            documents.append(document.read(path))
+            documents.append(_open(path))
         except DocumentError as error:
             problems += error.problems
     steering, later = _split_overrides(words, problems)
@@ -174,6 +180,14 @@ def _check(
     if problems:
         return Report(problems=tuple(problems))
     return _decode_layers(expanded, later, kind, may_run=may_run)
+
+
+def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+    if path is None:
+        return Document(Source(name="the command line"), {})
+    if isinstance(path, Mapping):
+        return Document(Source(name="<mapping>"), dict(path))
+    return document.read(path)
 
 
 def _split_overrides(
@@ -198,13 +212,18 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     problems = []
     top.data = dict(top.data)
     for override in steering:
-        folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
+        key = str(override.path[0])
         try:
-            overrides.apply(folded, override)
+            if len(override.path) > 1:
+                raise overrides.OverrideError(f"{key} is set or removed as a whole")
+            if override.value is None:
+                top.data.pop(key, None)
+            else:
+                slot = None if override.value[:1] in ("[", "{") else schema.slot_of(str)
+                value = overrides.parse_value(override.value, slot)
+                top.data[key] = _from_here(value, top.source.folder)
         except overrides.OverrideError as error:
             problems.append(overrides.problem(override.word, error, override.origin.source))
-    for key in (str(o.path[0]) for o in steering if o.value is not None):
-        top.data[key] = _from_here(top.data[key], top.source.folder)
     return problems
 
 
@@ -338,7 +357,7 @@ def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa
     if isinstance(value, dict):
         for key, item in value.items():
             child = schema.child_slot(slot, value, key)
-            if child is not None and schema.has_paths(child):
+            if child is not None and schema.concerns(child, "path_kind"):
                 value[key] = _resolve(item, child, (*path, key), folded)
     elif isinstance(value, list) and slot.item is not None:
         value[:] = [
@@ -386,6 +405,7 @@ def _decode_folded(folded: Folded, ignored: Table, *, may_run: bool) -> Report:
             config = msgspec.structs.replace(config, ignored={**config.ignored, **ignored})
     problems = [_judged(problem, folded, may_run=may_run) for problem in problems]
     problems += [_note_ignored(folded, path) for path in ignored]
+    problems += _inert_keys(folded.tree, slot, (), folded) if slot else []
     failed = any(problem.severity == "error" for problem in problems)
     return Report(config=None if failed else config, problems=tuple(problems), folded=folded)
 
@@ -408,6 +428,29 @@ def _note_ignored(folded: Folded, path: str) -> Problem:
     return diagnose.locate(
         folded, msgspec.structs.replace(problem, path=("checks", "allow_unknown"))
     )
+
+
+def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> list[Problem]:  # noqa: ANN401
+    """A warning for every key that is given and that nothing reads."""
+    if isinstance(value, list) and slot.item is not None:
+        pairs: list[tuple[str | int, Any, Slot | None]] = [
+            (number, item, slot.item) for number, item in enumerate(value)
+        ]
+    elif isinstance(value, dict):
+        pairs = [(key, item, schema.child_slot(slot, value, key)) for key, item in value.items()]
+    else:
+        return []
+    found: list[Problem] = []
+    for key, item, child in pairs:
+        if child is None or not schema.concerns(child, "inert"):
+            continue
+        here = (*path, key)
+        if child.inert and item is not None:
+            message = f"{format_path(here)} has no effect: {child.inert}"
+            problem = Problem(code="inert-key", severity="warning", path=here, message=message)
+            found.append(diagnose.locate(folded, problem, value=False))
+        found += _inert_keys(item, child, here, folded)
+    return found
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:

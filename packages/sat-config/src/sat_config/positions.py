@@ -21,10 +21,22 @@ class Place(NamedTuple):
 
 
 def index(text: str, language: str) -> dict[Path, Place]:
-    """The place of every key, table and list element of a valid TOML or JSON text."""
+    """The place of every key, table and list element of a valid TOML, JSON or INI text."""
+    if language == "ini":
+        return _ini_places(text)
     scanner = _Toml(text) if language == "toml" else _Json(text)
     scanner.document()
     return scanner.found
+
+
+def _ini_places(text: str) -> dict[Path, Place]:
+    from sat_config import ini
+
+    places: dict[Path, Place] = {(): Place(0, 0)}
+    for entry in ini.entries(text):
+        key = ini.RENAMED.get(entry.key, entry.key)
+        places[(key,)] = Place(entry.key_at, entry.value_at)
+    return places
 
 
 def duplicates(text: str) -> list[tuple[Path, int]]:

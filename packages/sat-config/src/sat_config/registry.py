@@ -76,6 +76,23 @@ class Registry:
                 return found
         return None
 
+    def snapshot(self) -> dict[type, tuple[set[str], set[str]]]:
+        """What is registered now, to `restore`."""
+        return {
+            base: (set(found.members), set(found.aliases)) for base, found in self.families.items()
+        }
+
+    def restore(self, before: dict[type, tuple[set[str], set[str]]]) -> None:
+        """Withdraw what was registered since a `snapshot`."""
+        for base in [base for base in self.families if base not in before]:
+            del self.families[base]
+        for base, (members, aliases) in before.items():
+            entry = self.families[base]
+            for tag in [tag for tag in entry.members if tag not in members]:
+                del entry.members[tag]
+            for tag in [tag for tag in entry.aliases if tag not in aliases]:
+                del entry.aliases[tag]
+
     def roots(self) -> list[Family]:
         """The model families, in order of registration."""
         return [family for family in self.families.values() if family.is_root]

@@ -7,10 +7,10 @@ they are answered here once, and cached per Struct.
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from sat_config import registry
 from sat_config.registry import Family
@@ -29,6 +29,7 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
         is_text: Whether it takes text and no number or truth value.
         nullable: Whether it takes null.
         path_kind: "input", "output" or "checkpoint" for the name of a file.
+        inert: Why nothing reads this key, where nothing does.
     """
 
     annotation: Any
@@ -40,6 +41,7 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
     is_text: bool = False
     nullable: bool = False
     path_kind: str | None = None
+    inert: str | None = None
 
     def struct_for(self, table: object) -> type[Struct] | None:
         """The Struct that a plain table in this slot decodes to, or None."""
@@ -99,7 +101,8 @@ def slot_of(annotation: Any) -> Slot:  # noqa: ANN401 - any annotation
         only_tables=bool(structs) and all(k in structs or k is type(None) for k in bare),
         is_text=_is_text(bare),
         nullable=type(None) in bare or annotation is Any,
-        path_kind=next((kind for _, kind in arms if kind), None),
+        path_kind=next((extra["path"] for _, extra in arms if "path" in extra), None),
+        inert=next((extra["inert"] for _, extra in arms if "inert" in extra), None),
     )
 
 
@@ -127,21 +130,27 @@ def child_slot(slot: Slot | None, table: object, key: str | int) -> Slot | None:
     return found.slot if found else slot.values
 
 
-def has_paths(slot: Slot) -> bool:
-    """Whether any place below this slot names a file."""
-    return _has_paths(slot, set())
+def concerns(slot: Slot, mark: Literal["path_kind", "inert"]) -> bool:
+    """Whether this slot or any place below it carries a mark."""
+    known = _concerns.get((id(slot), mark))
+    if known is None:
+        known = _concerns[(id(slot), mark)] = _marked(slot, mark, set())
+    return known
 
 
-def _has_paths(slot: Slot, seen: set[type]) -> bool:
-    if slot.path_kind:
+_concerns: dict[tuple[int, str], bool] = {}
+
+
+def _marked(slot: Slot, mark: str, seen: set[type]) -> bool:
+    if getattr(slot, mark):
         return True
     for below in (slot.item, slot.values):
-        if below is not None and _has_paths(below, seen):
+        if below is not None and _marked(below, mark, seen):
             return True
     for cls in slot.structs:
         if cls not in seen:
             seen.add(cls)
-            if any(_has_paths(field.slot, seen) for field in fields(cls).values()):
+            if any(_marked(field.slot, mark, seen) for field in fields(cls).values()):
                 return True
     return False
 
@@ -152,19 +161,21 @@ def _default(info: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401 - any defa
     return info.default
 
 
-def alternatives(annotation: Any) -> Iterator[tuple[Any, str | None]]:  # noqa: ANN401
-    """The members of a union without their `Annotated` shells, each with its path kind."""
+def alternatives(annotation: Any) -> Iterator[tuple[Any, dict[str, str]]]:  # noqa: ANN401
+    """The members of a union without their `Annotated` shells, each with its `Meta(extra=...)`."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         inner, *metas = typing.get_args(annotation)
-        kinds = [m.extra.get("path") for m in metas if isinstance(m, Meta) and m.extra]
-        for alternative, kind in alternatives(inner):
-            yield alternative, kind or next(iter(kinds), None)
+        extra: dict[str, str] = {}
+        for meta in metas:
+            extra.update(getattr(meta, "extra", None) or {})
+        for alternative, below in alternatives(inner):
+            yield alternative, {**below, **extra}
     elif origin in (typing.Union, types.UnionType):
         for alternative in typing.get_args(annotation):
             yield from alternatives(alternative)
     else:
-        yield annotation, None
+        yield annotation, {}
 
 
 def _first(kinds: list[Any], read: Any) -> Slot | None:  # noqa: ANN401 - a function

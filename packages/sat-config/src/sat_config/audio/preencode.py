@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from sat_config.node import CheckpointPath, Node, OutputPath, Positive
 
 
 class Preencode(Node, kw_only=True):
-    """Encoding of a dataset to latents.
+    """Encoding of a dataset to latents or tokens.
+
+    SAT's pre_encode.py takes these as flags; batch size, workers and devices are the run keys.
 
     Attributes:
         output_path: Folder of the latents and their manifest.
-        checkpoint: Weights of the autoencoder.
-        sample_size: Samples per item; the model's `sample_size` if left out.
+        checkpoint: Weights of the autoencoder (`--ckpt-path`).
+        sample_size: Samples per item; the model's `sample_size` if left out. SAT's default is
+            1320960, about 30 s.
         latent: Keep a sample of a Gaussian latent (seeded per item) or its mean.
+        model_half: Run the encoder in float16 and keep float16 latents.
+        is_discrete: Whether tokens are kept.
+        limit_batches: Stop after so many batches.
+        shuffle: Encode in random order.
     """
 
     output_path: OutputPath
     checkpoint: CheckpointPath | None = None
     sample_size: Positive | None = None
     latent: Literal["sample", "mean"] = "sample"
+    model_half: bool = False
+    is_discrete: Annotated[
+        bool | None, Meta(extra={"inert": "the bottleneck itself says whether it makes tokens"})
+    ] = None
+    limit_batches: Positive | None = None
+    shuffle: Annotated[
+        bool, Meta(extra={"inert": "every item is encoded exactly once, in a planned order"})
+    ] = False

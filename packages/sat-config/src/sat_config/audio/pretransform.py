@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
 import sat_config.audio.autoencoder as autoencoder
-from sat_config.node import Node, PositiveFloat
+from sat_config.node import Node, NonNegative, Positive, PositiveFloat
 from sat_config.registry import family, member
 
 
@@ -18,14 +22,34 @@ class PretransformNode(Node, kw_only=True, tag_field="type"):
     enable_grad: bool = False
 
     @property
-    def hop_length(self) -> int:
-        """Samples per frame of what comes out."""
+    def hop_length(self) -> int | None:
+        """Samples per frame of what comes out; None if only its weights tell."""
         raise NotImplementedError
 
     @property
-    def latent_dim(self) -> int:
-        """Channels of what comes out."""
+    def latent_dim(self) -> int | None:
+        """Channels of what comes out; None if only its weights tell."""
         raise NotImplementedError
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the audio; None if only its weights tell."""
+        raise NotImplementedError
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether what comes out can be written as integer codes."""
+        return False
+
+    @property
+    def num_quantizers(self) -> int | None:
+        """Codes per frame; None if there are none or only its weights tell."""
+        return None
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Different values of a code; None if there are none or only its weights tell."""
+        return None
 
 
 @member
@@ -35,12 +59,17 @@ class AutoencoderPretransformNode(PretransformNode, kw_only=True, tag="autoencod
     Attributes:
         config: The autoencoder, as it stands under `model` in its own document.
         scale: Latents are divided by this on encoding and multiplied on decoding.
+        model_half: Compute in float16 and hand out float32; faster on a GPU, less exact.
         iterate_batch: Encode and decode one item at a time; slower, needs less memory.
+        chunked: Encode and decode in overlapping pieces of 128 frames, for long audio in little
+            memory.
     """
 
     config: autoencoder.AutoencoderConfig
     scale: PositiveFloat = 1.0
+    model_half: bool = False
     iterate_batch: bool = False
+    chunked: bool = False
 
     @property
     def hop_length(self) -> int:
@@ -51,3 +80,258 @@ class AutoencoderPretransformNode(PretransformNode, kw_only=True, tag="autoencod
     def latent_dim(self) -> int:
         """Channels of the latents."""
         return self.config.latent_dim
+
+    @property
+    def channels(self) -> int:
+        """Channels of the audio."""
+        return self.config.io_channels
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether its bottleneck is."""
+        return self.config.bottleneck is not None and self.config.bottleneck.is_discrete
+
+    @property
+    def num_quantizers(self) -> int | None:
+        """Those of its bottleneck."""
+        return self.config.bottleneck.num_quantizers if self.config.bottleneck else None
+
+    @property
+    def codebook_size(self) -> int | None:
+        """That of its bottleneck."""
+        return self.config.bottleneck.codebook_size if self.config.bottleneck else None
+
+
+class WaveletConfig(Node, kw_only=True):
+    """A wavelet transform.
+
+    Attributes:
+        channels: Channels of the audio.
+        levels: Splits into a lower and an upper half; each halves the frames and doubles the
+            channels.
+        wavelet: Filters, by their name in PyWavelets; longer ones separate better.
+    """
+
+    channels: Positive
+    levels: NonNegative
+    wavelet: Literal["bior2.2", "bior2.4", "bior2.6", "bior2.8", "bior4.4", "bior6.8"]
+
+
+@member
+class WaveletNode(PretransformNode, kw_only=True, tag="wavelet"):
+    """Bands of a biorthogonal wavelet transform, as channels.
+
+    Attributes:
+        config: Its filters and depth.
+    """
+
+    config: WaveletConfig
+
+    @property
+    def hop_length(self) -> int:
+        """Two to the power of the levels."""
+        return 1 << self.config.levels
+
+    @property
+    def latent_dim(self) -> int:
+        """A channel per audio channel and band."""
+        return self.config.channels * self.hop_length
+
+    @property
+    def channels(self) -> int:
+        """Channels of the audio."""
+        return self.config.channels
+
+
+class PQMFConfig(Node, kw_only=True):
+    """A bank of pseudo quadrature mirror filters.
+
+    Attributes:
+        attenuation: Attenuation of the other bands, in dB; higher needs longer filters.
+        num_bands: Bands of equal width.
+        channels: Channels of the audio.
+    """
+
+    attenuation: Positive = 100
+    num_bands: Literal[2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
+    channels: Positive = 1
+
+
+@member
+class PQMFNode(PretransformNode, kw_only=True, tag="pqmf"):
+    """Bands of a filter bank, as channels (Nguyen 1994).
+
+    Attributes:
+        config: The filter bank.
+    """
+
+    config: PQMFConfig
+
+    @property
+    def hop_length(self) -> int:
+        """The number of bands."""
+        return self.config.num_bands
+
+    @property
+    def latent_dim(self) -> int:
+        """A channel per audio channel and band."""
+        return self.config.channels * self.config.num_bands
+
+    @property
+    def channels(self) -> int:
+        """Channels of the audio."""
+        return self.config.channels
+
+
+class DACPretrainedConfig(Node, kw_only=True):
+    """Which of the published Descript codecs.
+
+    Attributes:
+        model_type: The sample rate that it was trained for.
+        model_bitrate: 16kbps exists for 44khz only.
+        scale: Latents are divided by this on encoding and multiplied on decoding.
+        quantize_on_decode: Hand out latents before quantization, which then happens when they are
+            decoded; else they are quantized at once.
+        chunked: A key of SAT's files.
+    """
+
+    model_type: Literal["44khz", "24khz", "16khz"] = "44khz"
+    model_bitrate: Literal["8kbps", "16kbps"] = "8kbps"
+    scale: PositiveFloat = 1.0
+    quantize_on_decode: bool = True
+    chunked: Annotated[bool, Meta(extra={"inert": "SAT never cuts this codec's audio"})] = True
+
+
+@member
+class DACPretrainedNode(PretransformNode, kw_only=True, tag="dac_pretrained"):
+    """A published Descript audio codec (Kumar et al. 2023, arXiv 2306.06546), for mono audio.
+
+    Sizes that do not stand in the file are those that were published with the weights.
+
+    Attributes:
+        config: Which one.
+    """
+
+    config: DACPretrainedConfig
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per latent frame."""
+        return 512 if self.config.model_type == "44khz" else 320
+
+    @property
+    def latent_dim(self) -> int:
+        """Channels of the latents."""
+        return 128 if self.config.model_bitrate == "16kbps" else 1024
+
+    @property
+    def channels(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def is_discrete(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def num_quantizers(self) -> int:
+        """Codes per frame."""
+        if self.config.model_bitrate == "16kbps":
+            return 18
+        return {"44khz": 9, "24khz": 32, "16khz": 12}[self.config.model_type]
+
+    @property
+    def codebook_size(self) -> int:
+        """Different values of a code."""
+        return 1024
+
+
+class AudiocraftPretrainedConfig(Node, kw_only=True):
+    """Which of the published audiocraft codecs.
+
+    Attributes:
+        model_type: Its name on the hub.
+        scale: A key of SAT's files.
+        quantize_on_decode: A key of SAT's files.
+    """
+
+    model_type: Annotated[str, Meta(min_length=1)] = "facebook/encodec_32khz"
+    scale: Annotated[
+        PositiveFloat, Meta(extra={"inert": "there are only codes, and nothing to scale"})
+    ] = 1.0
+    quantize_on_decode: Annotated[
+        bool, Meta(extra={"inert": "there are only codes, quantized at once"})
+    ] = True
+
+
+@member
+class AudiocraftPretrainedNode(PretransformNode, kw_only=True, tag="audiocraft_pretrained"):
+    """Codes of a published audiocraft codec; only its weights tell its sizes.
+
+    Attributes:
+        config: Which one.
+    """
+
+    config: AudiocraftPretrainedConfig
+
+    @property
+    def hop_length(self) -> int | None:
+        """Known from the weights alone."""
+        return None
+
+    @property
+    def latent_dim(self) -> int | None:
+        """There are no continuous latents."""
+        return None
+
+    @property
+    def channels(self) -> int | None:
+        """Known from the weights alone."""
+        return None
+
+    @property
+    def is_discrete(self) -> bool:
+        """Yes."""
+        return True
+
+
+class PatchedConfig(Node, kw_only=True):
+    """Samples folded into channels.
+
+    Attributes:
+        channels: Channels of the audio.
+        patch_size: Samples per frame.
+        oversampling: Factor by which audio is resampled before it is folded; frames get as many
+            times shorter.
+    """
+
+    channels: Positive
+    patch_size: Positive
+    oversampling: Positive = 1
+
+
+@member
+class PatchedNode(PretransformNode, kw_only=True, tag="patched"):
+    """Neighbouring samples as channels of one frame.
+
+    Attributes:
+        config: How many.
+    """
+
+    config: PatchedConfig
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of audio per frame; SAT does not count the oversampling."""
+        return self.config.patch_size // self.config.oversampling or 1
+
+    @property
+    def latent_dim(self) -> int:
+        """A channel per audio channel and sample of a frame."""
+        return self.config.channels * self.config.patch_size
+
+    @property
+    def channels(self) -> int:
+        """Channels of the audio."""
+        return self.config.channels
