@@ -4,26 +4,61 @@ import msgspec
 import pytest
 import torch
 
-from sat_config.audio.bottleneck import BottleneckNode
 from sat_config.audio.decoder import DecoderNode
 from sat_config.audio.diffusion import DiffusionUncondNode
 from sat_config.audio.encoder import EncoderNode
 from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
 from sat_models.backbones.base import build_backbone
-from sat_models.bottlenecks.base import build_bottleneck
 from sat_models.decoders.base import build_decoder
 from sat_models.encoders.base import build_encoder
 from sat_models.pretransforms.base import build_pretransform
 
 SIZES = {"channels": 4, "latent_dim": 6, "c_mults": [1, 2], "strides": [2, 4]}
 SNAKE = {"use_snake": True, "antialias_activation": True}
+TAAE = {
+    "channels": 8,
+    "latent_dim": 6,
+    "c_mults": [1, 2],
+    "strides": [2, 4],
+    "transformer_depths": [1, 1],
+    "sliding_window": [3, 4],
+}
+TAAE_FULL = {
+    **TAAE,
+    "use_snake": True,
+    "conformer": True,
+    "use_dilated_conv": True,
+    "checkpointing": True,
+    "layer_scale": False,
+}
+SEANET = {"channels": 2, "n_filters": 2, "dimension": 6}
+SEANET_CAUSAL = {
+    **SEANET,
+    "norm": "layer_norm",
+    "lstm": 0,
+    "causal": True,
+    "true_skip": True,
+    "activation": "PReLU",
+    "activation_params": {"init": 0.1},
+}
+LOCAL = {"heads": [2, 2], "depths": [1, 2], "ratios": [2, 3], "local_attn_window_size": 3}
 
 ENCODERS = {
     "oobleck": {"type": "oobleck", "config": {"in_channels": 2, **SIZES}},
     "oobleck-snake": {"type": "oobleck", "config": {"in_channels": 1, **SIZES, **SNAKE}},
     "oobleck-odd": {"type": "oobleck", "config": {**SIZES, "strides": [3, 5]}},
     "oobleck-one": {"type": "oobleck", "config": {**SIZES, "strides": [2, 1]}},
+    "seanet": {"type": "seanet", "config": {**SEANET, "ratios": [2, 3]}},
+    "seanet-causal": {"type": "seanet", "config": {**SEANET_CAUSAL, "ratios": [2, 3]}},
+    "dac": {"type": "dac", "config": {"d_model": 4, "strides": [2, 4]}},
+    "dac-odd": {"type": "dac", "config": {"d_model": 4, "strides": [3, 1], "latent_dim": 6}},
+    "local_attn": {
+        "type": "local_attn",
+        "config": {"in_channels": 2, "out_channels": 6, "embed_dims": [16, 8], **LOCAL},
+    },
+    "taae": {"type": "taae", "config": TAAE},
+    "taae-full": {"type": "taae", "config": {**TAAE_FULL, "c_mults": [1, 1], "strides": [1, 3]}},
 }
 DECODERS = {
     "oobleck": {"type": "oobleck", "config": {"out_channels": 2, **SIZES}},
@@ -34,8 +69,31 @@ DECODERS = {
         "type": "oobleck",
         "config": {**SIZES, "strides": [3, 2], "use_nearest_upsample": True, "final_tanh": False},
     },
+    "seanet": {"type": "seanet", "config": {**SEANET, "ratios": [3, 2]}},
+    "seanet-causal": {
+        "type": "seanet",
+        "config": {
+            **SEANET_CAUSAL,
+            "ratios": [3, 2],
+            "trim_right_ratio": 0.5,
+            "final_activation": "Tanh",
+        },
+    },
+    "dac": {"type": "dac", "config": {"latent_dim": 6, "channels": 8, "rates": [4, 2]}},
+    "dac-odd": {"type": "dac", "config": {"latent_dim": 6, "channels": 8, "rates": [1, 3]}},
+    "local_attn": {
+        "type": "local_attn",
+        "config": {
+            "in_channels": 6,
+            "out_channels": 2,
+            "embed_dims": [8, 16],
+            "causal": True,
+            **LOCAL,
+        },
+    },
+    "taae": {"type": "taae", "config": TAAE},
+    "taae-full": {"type": "taae", "config": {**TAAE_FULL, "strides": [3, 2]}},
 }
-BOTTLENECKS = {"vae": {"type": "vae"}}
 BACKBONES = {
     "dit": {
         "type": "dit",
@@ -70,7 +128,6 @@ PRETRANSFORMS = {
 EXAMPLES = {
     EncoderNode: ENCODERS,
     DecoderNode: DECODERS,
-    BottleneckNode: BOTTLENECKS,
     DiffusionUncondNode: BACKBONES,
     PretransformNode: PRETRANSFORMS,
 }
@@ -136,25 +193,6 @@ def test_decoder(example):
     torch.testing.assert_close(decoder(latents), y, rtol=0, atol=0)
     check_round_trip(lambda: build_decoder(node), decoder, lambda module: module(latents))
     check_gradients(decoder, y)
-
-
-@every(BottleneckNode)
-def test_bottleneck(example):
-    node = node_of(BottleneckNode, example)
-    bottleneck = build_bottleneck(node)
-    features = torch.randn(2, 4 * node.encoder_channels_per_latent, 5, requires_grad=True)
-
-    def draw(seed):
-        return bottleneck.encode(features, generator=torch.Generator().manual_seed(seed)).latents
-
-    encoding = bottleneck.encode(features)
-    assert encoding.latents.shape == (2, 4, 5)
-    assert all(loss.shape == () and loss.isfinite() for loss in encoding.losses.values())
-    torch.testing.assert_close(draw(5), draw(5), rtol=0, atol=0)
-    certain = [bottleneck.encode(features, sample=False).latents for _ in range(2)]
-    torch.testing.assert_close(*certain, rtol=0, atol=0)
-    (bottleneck.decode(encoding.latents).sum() + sum(encoding.losses.values())).backward()
-    assert features.grad.isfinite().all()
 
 
 @every(DiffusionUncondNode)

@@ -13,8 +13,10 @@ from sat_models.backbones.base import Backbone, build_backbone
 from sat_models.layers.attention import SelfAttention
 from sat_models.layers.feed_forward import FeedForward
 from sat_models.layers.fourier import FourierFeatures
+from sat_models.layers.norm import plain_layer_norm
 from sat_models.layers.rotary import RotaryEmbedding
 from sat_models.layers.transformer import ContinuousTransformer, TransformerBlock
+from sat_models.layers.window import EVERYWHERE
 from sat_models.models.objectives import Objective, build_objective
 
 TIMESTEP_FEATURES = 256
@@ -115,8 +117,29 @@ class UnconditionalDiT(Backbone):
 def _block(width: int, *, num_heads: int) -> TransformerBlock:
     return TransformerBlock(
         width,
-        attention=SelfAttention(width, num_heads=num_heads),
-        feed_forward=FeedForward(width, hidden_width=HIDDEN_FACTOR * width),
+        make_norm=plain_layer_norm,
+        attention=SelfAttention(
+            width,
+            num_heads=num_heads,
+            qk_norm="none",
+            differential=False,
+            feature_scale=False,
+            zero_init=True,
+            window=EVERYWHERE,
+        ),
+        cross_attention=None,
+        conformer=None,
+        feed_forward=FeedForward(
+            width,
+            hidden_width=HIDDEN_FACTOR * width,
+            gated=True,
+            bias=True,
+            kernel_size=None,
+            zero_init=True,
+        ),
+        rotary=None,
+        layer_scale=False,
+        modulated=False,
     )
 
 
