@@ -17,3 +17,7 @@ class CheckpointError(UserError):
 
 class MissingBuilderError(UserError):
     """A node that is known to the schema but that nothing installed can build."""
+
+
+class SamplerError(UserError):
+    """A sampler, or a setting of it, that does not fit the model."""
