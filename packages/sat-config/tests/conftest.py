@@ -201,6 +201,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The toy family in force, alone, and without rules; its classes by name."""
     monkeypatch.setattr(registry, "_current", TOY)
     monkeypatch.setattr(rules, "RULES", {})
+    monkeypatch.setattr(rules, "_on_class", {})
     return SimpleNamespace(
         Shape=Shape,
         Circle=Circle,

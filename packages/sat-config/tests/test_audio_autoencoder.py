@@ -638,9 +638,6 @@ def test_hyperencoder_is_an_autoencoder_with_a_hypernetwork():
     assert codes(convert.convert(oobleck(latent_dim=5), HyperencoderConfig)) == ["SAT-E003"]
 
 
-@pytest.mark.skipif(
-    not hasattr(diffusion, "DiffusionAutoencoderBackboneNode"), reason="needs its backbones"
-)
 def test_diffusion_autoencoder_decodes():
     dit = {"io_channels": 2, "embed_dim": 64, "depth": 1, "num_heads": 1, "input_concat_dim": 3}
     model = oobleck(
@@ -652,6 +649,7 @@ def test_diffusion_autoencoder_decodes():
     found = sat_config.decode(model, type=diffusion_autoencoder.DiffusionAutoencoderConfig)
     assert found.hop_length == 8
     del model["decoder"]
+    model["diffusion"]["config"]["input_concat_dim"] = 4
     sat_config.decode(model, type=diffusion_autoencoder.DiffusionAutoencoderConfig)
 
 
@@ -984,12 +982,19 @@ def test_chunked_audio_shorter_than_a_chunk_is_a_warning():
 
 
 def diffusion_codec(**changes) -> diffusion_autoencoder.DiffusionAutoencoderConfig:
-    """A diffusion autoencoder without its backbone, which these rules do not read."""
+    """A diffusion autoencoder with the backbone that its parts ask for."""
     parts = read(oobleck(**changes), AE)
     names = ("encoder", "bottleneck", "latent_dim", "downsampling_ratio", "io_channels")
     kept = {name: getattr(parts, name) for name in names}
+    network = {"io_channels": 2, "input_concat_dim": parts.decoder.out_channels}
     return diffusion_autoencoder.DiffusionAutoencoderConfig(
-        **kept, decoder=parts.decoder, pretransform=parts.pretransform, diffusion=None
+        **kept,
+        decoder=parts.decoder,
+        pretransform=parts.pretransform,
+        diffusion=read(
+            {"type": "dit", "config": {**network, "diffusion_objective": "v"}},
+            diffusion.DiffusionAutoencoderBackboneNode,
+        ),
     )
 
 
@@ -1001,7 +1006,8 @@ def test_diffusion_autoencoder_follows_the_rules_of_its_parts():
     assert codes(diffusion_codec(downsampling_ratio=4)) == ["SAT-E004"]
     assert codes(diffusion_codec(encoder__config__in_channels=1)) == ["SAT-E006"]
     bare = msgspec.structs.replace(diffusion_codec(), encoder=None, decoder=None)
-    assert codes(bare) == ["SAT-E003", "SAT-E004"]  # the signal is the latents: 2 channels
+    # the signal is the latents: 2 channels
+    assert codes(bare) == ["SAT-E003", "SAT-E004", "SAT-E131"]
     latents = {"bottleneck": None, "latent_dim": 2, "downsampling_ratio": 1}
     assert codes(msgspec.structs.replace(bare, **latents)) == []
     first = read(WAVELET, PretransformNode)

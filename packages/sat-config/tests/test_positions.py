@@ -282,6 +282,7 @@ def test_super_table_after_its_child_has_the_place_of_its_own_header():
 def test_json_repeats_are_found_where_they_stand():
     text = '{"a": {"b": 1}, "c": [{"a": 1}, {"a": 2, "a": 3}], "a": 4}'
     assert positions.duplicates(text) == [(("c", 1, "a"), 41), (("a",), 51)]
+    assert positions.duplicates('{"a": {"b": 1}, "a": {"b": 2}}') == [(("a",), 16)]
 
 
 @pytest.mark.parametrize(

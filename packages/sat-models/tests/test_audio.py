@@ -53,6 +53,7 @@ def folder(tmp_path_factory):
     write(folder / "low.mp3", audio, **lowest)
     write(folder / "cbr.mp3", audio, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5)
     write(folder / "slow.mp3", audio[:, :1], 16000, format="MP3", compression_level=0.99)
+    write(folder / "slow.ogg", tones(13 * 8000, 1, 8000), 8000, compression_level=0.99)
     write(folder / "a.opus", audio, 48000, format="OGG", subtype="OPUS")
     for rate in (22050, 48000):
         write(folder / f"{rate}.wav", audio[: 2 * rate], rate, subtype="FLOAT")
@@ -66,7 +67,8 @@ def test_probe_reads_length_rate_and_channels(folder, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.wav", "a.flac", "a.aiff", "a.ogg", "a.mp3", "low.mp3", "slow.mp3", "a.opus"]
+    "name",
+    ["a.wav", "a.flac", "a.aiff", "a.ogg", "a.mp3", "low.mp3", "slow.mp3", "slow.ogg", "a.opus"],
 )
 def test_part_of_a_file_equals_the_same_part_of_the_whole(folder, name):
     whole, rate = soundfile.read(folder / name, dtype="float32", always_2d=True)
@@ -182,6 +184,11 @@ def test_mp3_that_was_cut_short_gives_what_it_holds(folder, tmp_path):
     assert read(path, frames - 100, 10_000).shape == (2, 100)
     with pytest.raises(AudioError, match=r"half\.mp3: holds no audio from 2\.50 s on"):
         read(path, 5 * RATE // 2)
+
+
+def test_part_after_the_end_is_an_error(folder):
+    with pytest.raises(AudioError, match=r"a\.wav: holds no audio from 4\.00 s on$"):
+        read(folder / "a.wav", 4 * RATE)
 
 
 def test_length_of_mp3_without_information_header_is_measured(folder, tmp_path):

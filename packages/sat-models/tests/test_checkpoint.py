@@ -251,6 +251,12 @@ def test_load_that_matches_nothing_is_always_an_error(tmp_path, source, strict):
     assert str(caught.value).endswith("it is a checkpoint of something else.")
 
 
+def test_autoencoder_given_for_a_whole_latent_model_is_told_its_place(tmp_path, source):
+    path = save_torch(tmp_path / "vae.ckpt", source.state_dict())
+    with pytest.raises(CheckpointError, match="alone: it is a pretransform_ckpt_path"):
+        load_weights(Diffusion(), open_checkpoint(path))
+
+
 def test_other_sizes_throughout_are_told_as_sizes(tmp_path):
     path = save_torch(tmp_path / "vae.ckpt", {"encoder.weight": torch.zeros(7, 7)})
     target = nn.Sequential()

@@ -1,5 +1,6 @@
 import json
 import math
+import pickle
 import signal
 from itertools import islice
 from pathlib import Path
@@ -147,6 +148,14 @@ def test_batch_without_any_good_item_is_an_error(node):
     spoil(node, 3)
     with pytest.raises(DataError, match=r"not one of the 2 items .*\n .*/2\.wav: cannot be dec"):
         list(batches)
+
+
+def test_everything_a_worker_needs_can_be_sent_to_it(node):
+    batches = loader(node)
+    sent = pickle.loads(pickle.dumps((batches.dataset, batches.collate_fn, batches.batch_sampler)))
+    dataset, collate, sampler = sent
+    batch = collate([dataset[draw] for draw in next(iter(sampler))])
+    assert same([batch], take(node, 1))
 
 
 def test_batch_moves_between_devices(node):

@@ -5,9 +5,9 @@ failed, so it may take its time.
 """
 
 import contextlib
-import difflib
+import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from sat_config import convert, plugins, rules, schema
 from sat_config.document import Table
 from sat_config.errors import Path, Problem, format_path
-from sat_config.layers import Folded
+from sat_config.layers import Folded, Origin
 from sat_config.schema import Slot
 
 
@@ -36,12 +36,13 @@ class _Walk:
             return []
         if slot.structs and (isinstance(value, dict) or slot.only_tables):
             return self.table(value, slot, path)
-        if slot.item is not None and isinstance(value, list) and slot.item.structs:
-            return self.items(value, slot, slot.item, path)
-        if slot.values is not None and isinstance(value, dict) and slot.values.structs:
-            inner = slot.values
-            return [p for k, v in value.items() for p in self.value(v, inner, (*path, k))]
-        return self.leaf(value, slot, path)
+        pairs: Iterable[tuple[str | int, object]] = ()
+        if isinstance(value, list | tuple) and slot.item is not None:
+            inner, pairs = slot.item, enumerate(value)
+        elif isinstance(value, dict) and slot.values is not None:
+            inner, pairs = slot.values, value.items()
+        found = [p for key, item in pairs for p in self.value(item, inner, (*path, key))]
+        return found or self.leaf(value, slot, path)
 
     # --------------------------------------------------------------------------------- tables
 
@@ -63,8 +64,8 @@ class _Walk:
                 problems += self.value(item, known[key].slot, (*path, key))
         for field in known.values():
             if field.required and field.key not in value:
-                problems.append(self.missing_key(field.key, field.slot, path, tag))
-        return problems or self.rules(value, cls, path)
+                problems.append(self.missing_key(field.key, field.slot, value, path, tag))
+        return problems + self.rules(value, cls, path)
 
     def own_tag(self, found: object, cls: type[msgspec.Struct], path: Path) -> list[Problem]:
         """A tag that a Struct of nested tag path carries itself."""
@@ -76,27 +77,20 @@ class _Walk:
         ]
 
     def rules(self, table: Table, cls: type[msgspec.Struct], path: Path) -> list[Problem]:
-        """Broken rules of a node that decodes by itself."""
+        """Broken rules on a node that decodes by itself."""
         if convert.fault(table, cls) is not None:
             return []
         return [
             self.problem(rule.code, where, found.message, suggestion=found.fix, level=rule.severity)
-            for rule, where, found in rules.broken(convert.convert(table, cls), path)
+            for rule, where, found in rules.broken_by(convert.convert(table, cls), path)
         ]
-
-    def items(self, value: list[Any], slot: Slot, inner: Slot, path: Path) -> list[Problem]:
-        problems = [
-            p for number, item in enumerate(value) for p in self.value(item, inner, (*path, number))
-        ]
-        if not problems and (fault := convert.fault(value, slot.annotation)):
-            problems.append(self.of_leaf(value, slot, path, fault))
-        return problems
 
     def bad_tag(self, table: Table, slot: Slot, path: Path) -> Problem:
         family = slot.family
         if family is None:
             return self.wrong_kind(table, slot, path)
-        names = ", ".join(map(show, family.members))
+        tags = [tag for tag, cls in family.members.items() if cls in slot.structs]
+        names = ", ".join(map(show, tags))
         tag_key = family.tag_path[-1]
         found = family.tag_of(table)
         where = f"{format_path(path)} " if path else "the document "
@@ -107,14 +101,17 @@ class _Walk:
                 f"{where}does not say which {family.name} it is: {tag_key!r} is missing",
                 allowed=names,
             )
+        refused = family.refused.get(found) if isinstance(found, str) else None
         return self.problem(
             "bad-tag",
             (*path, *family.tag_path),
-            f"{show(found)} is no {family.name} that is known here",
+            f"{show(found)} is no {family.name} that {'works' if refused else 'is known'} here",
             found=show(found),
             allowed=names,
-            suggestion=nearest(found, family.members),
-            note=plugins.failures(),
+            suggestion=None
+            if refused
+            else (show(close) if (close := nearest(found, tags)) else None),
+            note=refused or plugins.failures(),
         )
 
     def unknown_key(self, key: str, cls: type[msgspec.Struct], table: Table, path: Path) -> Problem:
@@ -147,16 +144,19 @@ class _Walk:
             if field.slot.structs:
                 yield from self._homes(key, table.get(field.key), field.slot, (*path, field.key))
 
-    def missing_key(self, key: str, slot: Slot, path: Path, tag: str | None) -> Problem:
+    def missing_key(
+        self, key: str, slot: Slot, table: Table, path: Path, tag: str | None
+    ) -> Problem:
         where = format_path(path) if path else "the document"
-        origin_path = (*path, tag) if tag else path
+        trace = self.folded.trace
+        tagged = tag is not None and tag in table
         return self.problem(
             "missing-key",
             (*path, key),
             f"{where} lacks the key {key!r}",
             allowed=describe(slot.annotation),
             at_key=True,
-            place=origin_path,
+            origin=trace.find((*path, tag)) if tag and tagged else trace.find_last(path),
         )
 
     # --------------------------------------------------------------------------------- leaves
@@ -166,11 +166,6 @@ class _Walk:
         return [self.of_leaf(value, slot, path, fault)] if fault else []
 
     def of_leaf(self, value: object, slot: Slot, path: Path, fault: str) -> Problem:
-        if isinstance(value, list) and slot.item is not None:
-            for number, item in enumerate(value):
-                inner = convert.fault(item, slot.item.annotation)
-                if inner:
-                    return self.of_leaf(item, slot.item, (*path, number), inner)
         limits = ("length", "`int` >", "`int` <", "`float` >", "`float` <")
         kind = "out-of-range" if any(limit in fault for limit in limits) else "bad-value"
         return self.problem(
@@ -210,7 +205,7 @@ class _Walk:
         suggestion: str | None = None,
         note: str | None = None,
         at_key: bool = False,
-        place: Path | None = None,
+        origin: Origin | None = None,
         level: typing.Literal["error", "warning"] = "error",
     ) -> Problem:
         return locate(
@@ -226,15 +221,15 @@ class _Walk:
                 note=note,
             ),
             value=not at_key,
-            place=place,
+            origin=origin,
         )
 
 
 def locate(
-    folded: Folded, problem: Problem, *, value: bool = True, place: Path | None = None
+    folded: Folded, problem: Problem, *, value: bool = True, origin: Origin | None = None
 ) -> Problem:
     """The problem with the file and line of the value that it is about."""
-    origin = folded.trace.find(problem.path if place is None else place)
+    origin = origin or folded.trace.find(problem.path)
     line, column, shown = origin.source.locate(origin.path, value=value) or (None, None, None)
     return msgspec.structs.replace(
         problem, file=origin.source.name, line=line, column=column, source_line=shown
@@ -245,6 +240,8 @@ def nearest(name: object, known: typing.Iterable[str]) -> str | None:
     """The known name most like this one, if any is."""
     if not isinstance(name, str):
         return None
+    import difflib
+
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     folded = {known_name.lower().replace("-", "_"): known_name for known_name in names}
@@ -280,12 +277,15 @@ def _describe(part: Any) -> str:  # noqa: ANN401 - an annotation
     origin = typing.get_origin(part)
     if origin is typing.Annotated:
         inner, *metas = typing.get_args(part)
-        limits = [text for meta in metas for text in _limits(meta)]
-        return f"{describe(inner)} {' and '.join(limits)}".rstrip()
+        limits = " and ".join(text for meta in metas for text in _limits(meta))
+        head, comma, tail = describe(inner).partition(", each element")
+        return f"{head} {limits}".rstrip() + comma + tail
     if origin is typing.Literal:
         return ", ".join(show(value) for value in typing.get_args(part))
     if origin in (tuple, list):
-        return f"a list, each element {describe(typing.get_args(part)[0])}"
+        first, *more = typing.get_args(part)
+        size = f" of {1 + len(more)}" if more and more[0] is not ... else ""
+        return f"a list{size}, each element {describe(first)}"
     if origin is dict or (isinstance(part, type) and issubclass(part, msgspec.Struct)):
         return "a table"
     return _KINDS.get(part, getattr(part, "__name__", str(part)))
@@ -303,7 +303,7 @@ def _limits(meta: Any) -> Iterator[str]:  # noqa: ANN401 - msgspec.Meta
     if getattr(meta, "max_length", None) is not None:
         yield f"of length {meta.max_length} or less"
     if getattr(meta, "pattern", None):
-        yield f"matching {meta.pattern}"
+        yield (meta.extra or {}).get("words") or f"matching {meta.pattern}"
 
 
 def _repair(value: object, slot: Slot) -> str | None:
@@ -312,8 +312,9 @@ def _repair(value: object, slot: Slot) -> str | None:
     if isinstance(value, float) and value.is_integer():
         candidates.append(int(value))
     if isinstance(value, str):
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             candidates.append(msgspec.json.decode(value.strip().lower().encode()))
+        candidates.append(re.sub(r"\s+", "_", value.strip()))
         named = list(_literals(slot.annotation))
         if (close := nearest(value, named)) is not None:
             candidates.append(close)

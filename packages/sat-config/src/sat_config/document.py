@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import positions, upgrade
+from sat_config import hints, positions, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
@@ -266,6 +266,8 @@ def _duplicates(source: Source) -> Iterator[Problem]:
 def _syntax_error(
     source: Source, message: str, line: int, column: int, language: str
 ) -> DocumentError:
+    starts = positions.line_starts(source.text)
+    offset = starts[min(line, len(starts)) - 1] + column - 1
     return DocumentError(
         Problem(
             code="syntax",
@@ -273,7 +275,8 @@ def _syntax_error(
             file=source.name,
             line=line,
             column=column,
-            source_line=positions.line_text(source.text, line, positions.line_starts(source.text)),
+            source_line=positions.line_text(source.text, line, starts),
+            suggestion=hints.for_syntax(source.language, message, source.text, offset),
         )
     )
 

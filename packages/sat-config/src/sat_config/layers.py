@@ -5,7 +5,7 @@ and line that a person must edit.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,8 +22,29 @@ PATH_KEYS: dict[str, Path] = {
 }
 """stable-audio-tools' keys that name a document, and where it goes."""
 
+MAX_LAYERS = 1000
+"""More than anyone writes; what includes each other without end as a tree does stops here."""
+
 LAYER_KEYS = ("include", *PATH_KEYS, "overrides")
 """Root keys that steer the loading and are gone from the result."""
+
+
+class Steering(msgspec.Struct):
+    """What overrides of the layer keys accept: files as plain text, lists as TOML.
+
+    Attributes:
+        include: Layers.
+        model_config: A model document.
+        dataset_config: A dataset document.
+        val_dataset_config: A validation dataset document.
+        overrides: Override words.
+    """
+
+    include: Any = None
+    model_config: str = ""
+    dataset_config: str = ""
+    val_dataset_config: str = ""
+    overrides: Any = None
 
 
 class Origin(msgspec.Struct, frozen=True, eq=False):
@@ -50,11 +71,13 @@ class Trace(msgspec.Struct, eq=False):
         origin: Who set it.
         children: Parts that were set apart from the whole.
         previous: What this one replaced.
+        added: Who last added keys to it, if it is a table and that was somebody else.
     """
 
     origin: Origin
     children: dict[str | int, "Trace"] = {}
     previous: "Trace | None" = None
+    added: Origin | None = None
 
     def find(self, path: Path) -> Origin:
         """The origin of the value at `path` below here."""
@@ -62,6 +85,15 @@ class Trace(msgspec.Struct, eq=False):
         while rest and rest[0] in node.children:
             node, rest = node.children[rest[0]], rest[1:]
         return Origin(node.origin.source, (*node.origin.path, *rest))
+
+    def find_last(self, path: Path) -> Origin:
+        """The origin of the newest keys of the table at `path` below here."""
+        node = self
+        for key in path:
+            if key not in node.children:
+                return self.find(path)
+            node = node.children[key]
+        return node.added or node.origin
 
 
 class Layer(msgspec.Struct, eq=False):
@@ -121,22 +153,29 @@ def expand(top: Document) -> list[Layer]:
             other in a circle.
     """
     problems: list[Problem] = []
-    layers = list(_expand(top, (_identity(top.source.name),), problems))
+    budget = iter(range(MAX_LAYERS))
+    layers = list(_expand(top, (_identity(top.source.name),), problems, budget))
     if problems:
         raise DocumentError(*problems)
     return layers
 
 
-def _expand(top: Document, chain: tuple[str, ...], problems: list[Problem]) -> Iterator[Layer]:
+def _expand(
+    top: Document, chain: tuple[str, ...], problems: list[Problem], budget: Iterator[int]
+) -> Iterator[Layer]:
     for name, take, mount, key_path in _references(top, problems):
         identity = _identity(name)
+        if len(chain) > document.MAX_DEPTH or next(budget, None) is None:
+            message = f"more than {MAX_LAYERS} layers, or {document.MAX_DEPTH} files in a chain"
+            problems.append(at(top.source, key_path, "too-many-layers", message))
+            return
         if identity in chain:
             shown = " -> ".join(map(_short, (*chain[chain.index(identity) :], identity)))
             problems.append(
                 at(top.source, key_path, "include-cycle", f"files include each other: {shown}")
             )
             continue
-        yield from _mounted(top, name, take, mount, key_path, (*chain, identity), problems)
+        yield from _mounted(top, name, take, mount, key_path, (*chain, identity), problems, budget)
     yield Layer(top)
 
 
@@ -148,6 +187,7 @@ def _mounted(
     key_path: Path,
     chain: tuple[str, ...],
     problems: list[Problem],
+    budget: Iterator[int],
 ) -> Iterator[Layer]:
     try:
         included = document.read(name)
@@ -165,7 +205,7 @@ def _mounted(
     before = len(problems)
     layers = [
         Layer(below.document, *_compose(below, take, mount))
-        for below in _expand(included, chain, problems)
+        for below in _expand(included, chain, problems, budget)
     ]
     if before == len(problems) and all(layer.content() is None for layer in layers):
         known = ", ".join(map(repr, included.data))
@@ -215,6 +255,8 @@ def _entry(entry: object) -> tuple[str, Path, Path] | str:
     """The parts of one include entry, or what is wrong with it."""
     if isinstance(entry, str) and entry:
         return entry, (), ()
+    if entry == "":
+        return "the name of the file is empty"
     if not isinstance(entry, dict):
         return f"expected a file or {{ path, take, at }}, found {kind_of(entry)}"
     if unknown := set(entry) - {"path", "take", "at"}:
@@ -222,8 +264,14 @@ def _entry(entry: object) -> tuple[str, Path, Path] | str:
     wrong = [key for key, value in entry.items() if not isinstance(value, str) or not value]
     if wrong or "path" not in entry:
         return "an include needs 'path'; path, take and at are text"
-    take, mount = (tuple(entry.get(key, "").split(".")) for key in ("take", "at"))
-    return entry["path"], take if take != ("",) else (), mount if mount != ("",) else ()
+    take, mount = (_keys(entry[key]) if key in entry else () for key in ("take", "at"))
+    if "" in (*take, *mount) or max(len(take), len(mount)) > document.MAX_DEPTH:
+        return "take and at are keys with single dots between them, such as model.encoder"
+    return entry["path"], take, mount
+
+
+def _keys(dotted: str) -> Path:
+    return tuple(dotted.split("."))
 
 
 def _locate(source: Source, name: str) -> str:
@@ -235,7 +283,10 @@ def _locate(source: Source, name: str) -> str:
 
 
 def _identity(name: str) -> str:
-    return os.path.realpath(name)
+    try:
+        return os.path.realpath(name)
+    except ValueError:  # a name that no file can have; reading it says so
+        return name
 
 
 def _short(name: str) -> str:
@@ -251,10 +302,11 @@ def fold(layers: Sequence[Layer], slot: Slot | None) -> Folded:
     """Merge layers in order; the last one wins, key by key."""
     top = layers[-1].document.source
     folded = Folded(tree={}, trace=Trace(Origin(top), children={}), slot=slot, problems=[])
-    for layer in layers:
-        content = layer.content()
-        if content is not None:
-            merge(folded, content, LayerOrigin(layer))
+    contents = [(layer, layer.content()) for layer in layers]
+    present = [(layer, content) for layer, content in contents if content is not None]
+    for number, (layer, content) in enumerate(present, 1):
+        later = [over for _, over in present[number:]]
+        merge(folded, content, LayerOrigin(layer), later, depth=len(layer.at))
     return folded
 
 
@@ -270,7 +322,13 @@ class LayerOrigin:
         return Origin(self.layer.document.source, (*self.layer.take, *path[depth:]))
 
 
-def merge(folded: Folded, over: Table, origin_of: Any) -> None:  # noqa: ANN401 - a callable
+def merge(
+    folded: Folded,
+    over: Table,
+    origin_of: Callable[[Path], Origin],
+    later: Sequence[Table] = (),
+    depth: int = 0,
+) -> None:
     """Lay `over` on the folded table. Tables merge; lists and scalars replace.
 
     Where a tag changes, only the keys that the family itself declares survive.
@@ -279,36 +337,74 @@ def merge(folded: Folded, over: Table, origin_of: Any) -> None:  # noqa: ANN401 
         folded: What there is so far; changed in place.
         over: The new values; not changed.
         origin_of: Function from a path to the `Origin` of the value there.
+        later: What will be laid on top, in order. A table that has no tag yet gets the one that
+            comes, so that it is known which tables below it are tagged.
+        depth: How many keys lead to where `over` is mounted.
     """
-    _merge(folded.tree, over, folded.slot, folded.trace, (), origin_of, folded.problems)
+    folded.trace.added = origin_of(())
+    _Merge(origin_of, folded.problems, depth).table(
+        folded.tree, over, folded.slot, folded.trace, (), later
+    )
 
 
-def _merge(
-    base: Table,
-    over: Table,
-    slot: Slot | None,
-    trace: Trace,
-    path: Path,
-    origin_of: Any,  # noqa: ANN401 - a callable
-    problems: list[Problem],
-) -> None:
-    drop_foreign(base, over, slot, trace)
-    tagged = {**base, **over}
-    for key, value in over.items():
-        here = (*path, key)
-        old = base.get(key)
-        if _clash(old, value):
-            problems.append(_clashing(trace.find((key,)), origin_of(here), here, old, value))
-            continue
-        merges = isinstance(value, dict) and isinstance(old, dict)
-        if not merges:
-            base[key] = {} if isinstance(value, dict) else copy(value)
-            trace.children[key] = Trace(
-                origin_of(here), children={}, previous=trace.children.get(key)
-            )
-        if isinstance(value, dict):
-            child = schema.child_slot(slot, tagged, key)
-            _merge(base[key], value, child, own(trace, key), here, origin_of, problems)
+class _Merge:
+    def __init__(
+        self, origin_of: Callable[[Path], Origin], problems: list[Problem], depth: int
+    ) -> None:
+        self.origin_of = origin_of
+        self.problems = problems
+        self.depth = depth
+
+    def table(
+        self,
+        base: Table,
+        over: Table,
+        slot: Slot | None,
+        trace: Trace,
+        path: Path,
+        later: Sequence[Table],
+    ) -> None:
+        drop_foreign(base, over, slot, trace)
+        tagged = _tagged({**base, **over}, slot, later)
+        for key, value in over.items():
+            here = (*path, key)
+            old = base.get(key)
+            if _clash(old, value):
+                clash = _clashing(trace.find((key,)), self.origin_of(here), here, old, value)
+                self.problems.append(clash)
+                continue
+            above_mount = isinstance(value, dict) and len(here) < self.depth
+            if above_mount and not isinstance(old, dict):
+                old = self.set(base, key, {}, trace, here)
+            if isinstance(value, dict) and isinstance(old, dict):
+                child = schema.child_slot(slot, tagged, key)
+                above = [table[key] for table in later if isinstance(table.get(key), dict)]
+                part = own(trace, key)
+                part.added = self.origin_of(here)
+                self.table(old, value, child, part, here, above)
+            else:
+                self.set(base, key, copy(value), trace, here)
+
+    def set(self, base: Table, key: str, value: Any, trace: Trace, path: Path) -> Any:  # noqa: ANN401
+        """Put a value in and note who it is from; parts of it are found through the whole."""
+        replace(base, key, value, trace, self.origin_of(path))
+        return value
+
+
+def _tagged(table: Table, slot: Slot | None, later: Sequence[Table]) -> Table:
+    """The table itself if it has a tag, else the next one above it that has."""
+    if not later or slot is None or slot.family is None:
+        return table
+    tag_of = slot.family.tag_of
+    return next((found for found in (table, *later) if tag_of(found) is not None), table)
+
+
+def replace(table: Any, key: str | int, value: Any, trace: Trace, origin: Origin) -> None:  # noqa: ANN401
+    """Set a value of a table or list; its trace remembers the one that it replaces."""
+    known = key in table if isinstance(table, dict) else True
+    previous = own(trace, key) if known else None
+    trace.children[key] = Trace(origin, children={}, previous=previous)
+    table[key] = value
 
 
 def own(trace: Trace, key: str | int) -> Trace:

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,9 +20,9 @@ from sat_config import (
     rules,
     schema,
 )
-from sat_config.document import Document, DocumentError, Source, Table
+from sat_config.document import Document, DocumentError, Table
 from sat_config.errors import ConfigError, ConfigWarning, Path, Problem, format_path
-from sat_config.layers import Folded, Layer, Origin
+from sat_config.layers import Folded, Layer, Origin, Trace
 from sat_config.run import Experiment
 from sat_config.schema import Slot
 
@@ -34,7 +35,7 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
 
     Attributes:
         config: The typed configuration; None if there are errors.
-        problems: Errors and warnings, in document order.
+        problems: Errors and warnings.
         folded: The table it was decoded from, with the trace of every value.
     """
 
@@ -137,17 +138,17 @@ def decode(mapping: Mapping[str, Any], type: type[Node] | None = None) -> Any:  
         ConfigError: With everything that is wrong. Broken rules are warnings.
     """
     plugins.load()
-    source = Source(name="<mapping>")
-    found = _decode_layers([Layer(Document(source, dict(mapping)))], (), type, may_run=False)
-    return found.require()
+    return _check_mapping(mapping, "<mapping>", type, may_run=False).require()
 
 
 def validate(config: Experiment) -> Report:
     """Check a configuration that was made in Python: types, ranges and rules."""
     plugins.load()
-    source = Source(name="<python>")
-    tree = encode.plain(config)
-    return _decode_layers([Layer(Document(source, tree))], (), type(config), may_run=True)
+    try:
+        tree = encode.plain(config)
+    except TypeError as error:  # a value of a class that no document can hold
+        return Report(problems=(Problem(code="not-plain", message=str(error), file="<python>"),))
+    return _check_mapping(tree, "<python>", type(config), may_run=True)
 
 
 # ------------------------------------------------------------------------------------------ steps
@@ -184,10 +185,20 @@ def _check(
 
 def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
     if path is None:
-        return Document(Source(name="the command line"), {})
+        return document.from_mapping({}, "the command line")
     if isinstance(path, Mapping):
-        return Document(Source(name="<mapping>"), dict(path))
+        return document.from_mapping(path, "<mapping>")
     return document.read(path)
+
+
+def _check_mapping(
+    mapping: Mapping[str, Any], name: str, kind: type[msgspec.Struct] | None, *, may_run: bool
+) -> Report:
+    try:
+        expanded = layers.expand(document.from_mapping(mapping, name))
+    except DocumentError as error:
+        return Report(problems=error.problems)
+    return _decode_layers(expanded, (), kind, may_run=may_run)
 
 
 def _split_overrides(
@@ -197,11 +208,11 @@ def _split_overrides(
     steering: list[overrides.Override] = []
     later: list[overrides.Override] = []
     for word in words:
-        source = Source(name=f"--override {word!r}", folder=".")
+        origin = overrides.origin_of(word)
         try:
-            parsed = overrides.parse(word, Origin(source))
+            parsed = overrides.parse(word, origin)
         except overrides.OverrideError as error:
-            problems.append(overrides.problem(word, error, source))
+            problems.append(overrides.problem(word, error, origin.source))
             continue
         (steering if parsed.path[0] in layers.LAYER_KEYS else later).append(parsed)
     return steering, later
@@ -212,16 +223,12 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     problems = []
     top.data = dict(top.data)
     for override in steering:
-        key = str(override.path[0])
+        folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
+        folded.slot = schema.struct_slot(layers.Steering)
+        names_files = override.path[0] != "overrides" and override.path[-1] not in ("take", "at")
+        adjust = partial(_from_here, folder=top.source.folder) if names_files else None
         try:
-            if len(override.path) > 1:
-                raise overrides.OverrideError(f"{key} is set or removed as a whole")
-            if override.value is None:
-                top.data.pop(key, None)
-            else:
-                slot = None if override.value[:1] in ("[", "{") else schema.slot_of(str)
-                value = overrides.parse_value(override.value, slot)
-                top.data[key] = _from_here(value, top.source.folder)
+            overrides.apply(folded, override, adjust=adjust)
         except overrides.OverrideError as error:
             problems.append(overrides.problem(override.word, error, override.origin.source))
     return problems
@@ -230,7 +237,7 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
 def _from_here(value: Any, folder: str) -> Any:  # noqa: ANN401 - a layer key's value
     """A layer reference of the command line, which starts from the working directory."""
     if isinstance(value, str) and not value.startswith("sat:"):
-        return os.path.relpath(os.path.abspath(value), folder) if value else value
+        return os.path.relpath(os.path.expanduser(value), folder) if value else value
     if isinstance(value, list):
         return [_from_here(item, folder) for item in value]
     if isinstance(value, dict) and "path" in value:
@@ -251,9 +258,9 @@ def _decode_layers(
         return Report(problems=tuple(notes))
     folded = layers.fold(expanded, slot)
     folded.problems = [*notes, *folded.problems, *_apply_all(folded, expanded, later)]
-    ignored = _take_ignored(folded)
+    _set_ignored_apart(folded)
     _resolve_paths(folded)
-    return _decode_folded(folded, ignored, may_run=may_run)
+    return _decode_folded(folded, may_run=may_run)
 
 
 def _root_slot(expanded: Sequence[Layer], problems: list[Problem]) -> Slot | None:
@@ -263,22 +270,39 @@ def _root_slot(expanded: Sequence[Layer], problems: list[Problem]) -> Slot | Non
     present = [f for f in families if any(f.tag_of(content) is not None for content in contents)]
     if len(present) == 1:
         return schema.struct_slot(present[0].base)
-    top = expanded[-1].document.source
-    known = " or ".join(f"{format_path(f.tag_path)} ({', '.join(f.members)})" for f in families)
+    paths = [format_path(family.tag_path) for family in present or families]
     if present:
-        both = " and ".join(format_path(family.tag_path) for family in present)
-        message = f"the document has {both}, so it could belong to several families"
+        message = f"the document has {' and '.join(paths)}, so it could belong to several families"
+    elif families:
+        message = f"the document has no {' and no '.join(paths)}: nothing says what it configures"
     else:
-        message = "nothing says what this document configures"
+        message = "no family of documents is installed"
     problems.append(
         Problem(
             code="no-root-tag" if not present else "two-root-tags",
             message=message,
-            file=top.name,
-            allowed=known,
+            file=expanded[-1].document.source.name,
+            allowed=" or ".join(
+                f"{format_path(f.tag_path)} ({', '.join(f.members)})" for f in families
+            ),
+            note=None if present else _what_it_is(contents),
         )
     )
     return None
+
+
+def _what_it_is(contents: Sequence[Table]) -> str | None:
+    """A hint for who takes a dataset's document for an experiment's."""
+    found = [
+        (family.name, str(family.tag_of(table)))
+        for family in registry.current().families.values()
+        for table in contents
+        if not family.is_root and family.member_for(table) is not None
+    ]
+    if len(found) != 1:
+        return None
+    name, tag = found[0]
+    return f"this looks like a {name} ({tag}), which is a part of an experiment"
 
 
 def _apply_all(
@@ -286,7 +310,7 @@ def _apply_all(
 ) -> list[Problem]:
     """Apply the layers' own override lists, then the command line's."""
     problems = []
-    unknown_ok = frozenset(_allowed_unknown(folded.tree))
+    unknown_ok = frozenset(_accepted(folded.tree, "allow_unknown"))
     parsed: list[overrides.Override] = []
     for layer in expanded:
         for number, word in enumerate(layer.overrides()):
@@ -317,29 +341,48 @@ def _mounted(override: overrides.Override, layer: Layer) -> list[overrides.Overr
     return [msgspec.structs.replace(override, path=(*layer.at, *override.path[depth:]))]
 
 
-def _allowed_unknown(tree: Table) -> list[str]:
+def _accepted(tree: Table, key: str) -> list[str]:
+    """One of the lists of `checks`, from a table that may hold anything there."""
     checks = tree.get("checks")
-    listed = checks.get("allow_unknown") if isinstance(checks, dict) else None
-    return [path for path in listed if isinstance(path, str)] if isinstance(listed, list) else []
+    listed = checks.get(key) if isinstance(checks, dict) else None
+    return [word for word in listed if isinstance(word, str)] if isinstance(listed, list) else []
 
 
-def _take_ignored(folded: Folded) -> Table:
-    """Remove the unknown keys that the document accepts by path; they are kept, not decoded."""
-    ignored: Table = {}
-    for text in _allowed_unknown(folded.tree):
+def _set_ignored_apart(folded: Folded) -> None:
+    """Move the unknown keys that the document accepts by path to its `ignored` table."""
+    for text in _accepted(folded.tree, "allow_unknown"):
+        found = _unknown_at(folded, text)
+        kept = folded.tree.setdefault("ignored", {}) if found else None
+        if found and isinstance(kept, dict):
+            table, trace, key = found
+            kept[text] = encode.without_none(table.pop(key))
+            layers.own(folded.trace, "ignored").children[text] = layers.own(trace, key)
+            del trace.children[key]
+
+
+def _unknown_at(folded: Folded, text: str) -> tuple[Table, Trace, str] | None:
+    """The table, its trace and the key that a path names; None if it is known or not there."""
+    try:
+        (*parents, last), rest = overrides.parse_path(text)
+    except overrides.OverrideError:
+        return None
+    table: Any = folded.tree
+    slot, trace = folded.slot, folded.trace
+    for key in parents:
+        if isinstance(key, overrides.Element):
+            return None
+        slot = schema.child_slot(slot, table, key)
         try:
-            path, rest = overrides.parse_path(text)
-        except overrides.OverrideError:
-            continue
-        table: Any = folded.tree
-        slot = folded.slot
-        for key in path[:-1]:
-            slot = schema.child_slot(slot, table, key) if isinstance(key, str | int) else None
-            table = table.get(key) if isinstance(table, dict) else None
-        known = schema.child_slot(slot, table, path[-1]) if isinstance(path[-1], str) else None
-        if not rest and known is None and isinstance(table, dict) and path[-1] in table:
-            ignored[text] = table.pop(path[-1])
-    return ignored
+            table = table[key]
+        except (LookupError, TypeError):
+            return None
+        trace = layers.own(trace, key)
+    if rest or not isinstance(last, str) or not isinstance(table, dict) or last not in table:
+        return None
+    tags = slot.family.tag_path if slot and slot.family else ()
+    if last in tags or schema.child_slot(slot, table, last) is not None:
+        return None
+    return table, trace, last
 
 
 def _resolve_paths(folded: Folded) -> None:
@@ -350,7 +393,7 @@ def _resolve_paths(folded: Folded) -> None:
 
 def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa: ANN401
     if isinstance(value, str):
-        if slot.path_kind in ("input", "checkpoint"):
+        if value and slot.path_kind in ("input", "checkpoint"):
             origin = folded.trace.find(path)
             return _absolute(value, slot.path_kind, origin.source.folder)
         return value
@@ -375,7 +418,7 @@ def _absolute(name: str, kind: str, folder: str) -> str:
     return beside
 
 
-def _decode_folded(folded: Folded, ignored: Table, *, may_run: bool) -> Report:
+def _decode_folded(folded: Folded, *, may_run: bool) -> Report:
     config: Any = None
     slot = folded.slot
     cls = slot.struct_for(folded.tree) if slot else None
@@ -401,10 +444,8 @@ def _decode_folded(folded: Folded, ignored: Table, *, may_run: bool) -> Report:
             )
             for rule, path, broken in rules.broken(config)
         ]
-        if ignored and isinstance(config, Experiment):
-            config = msgspec.structs.replace(config, ignored={**config.ignored, **ignored})
     problems = [_judged(problem, folded, may_run=may_run) for problem in problems]
-    problems += [_note_ignored(folded, path) for path in ignored]
+    problems += _notes_on_checks(folded)
     problems += _inert_keys(folded.tree, slot, (), folded) if slot else []
     failed = any(problem.severity == "error" for problem in problems)
     return Report(config=None if failed else config, problems=tuple(problems), folded=folded)
@@ -414,43 +455,50 @@ def _judged(problem: Problem, folded: Folded, *, may_run: bool) -> Problem:
     """A broken rule counts as an error only for what shall run and does not accept it."""
     if problem.code not in rules.RULES or problem.severity == "warning":
         return problem
-    checks = folded.tree.get("checks")
-    allowed = checks.get("allow", []) if isinstance(checks, dict) else []
-    if may_run and problem.code not in allowed:
+    if may_run and problem.code not in _accepted(folded.tree, "allow"):
         note = f'if this is meant, accept it: [checks] allow = ["{problem.code}"]'
         return msgspec.structs.replace(problem, note=note)
     return msgspec.structs.replace(problem, severity="warning")
 
 
-def _note_ignored(folded: Folded, path: str) -> Problem:
-    message = f"{path} is unknown and accepted by checks.allow_unknown; nothing reads it"
-    problem = Problem(code="ignored-key", severity="warning", message=message)
-    return diagnose.locate(
-        folded, msgspec.structs.replace(problem, path=("checks", "allow_unknown"))
-    )
+def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
+    """What the document accepts in vain, and the keys that it wants ignored."""
+    for number, code in enumerate(_accepted(folded.tree, "allow")):
+        if code not in rules.RULES:
+            problem = Problem(
+                code="unknown-code",
+                severity="warning",
+                path=("checks", "allow", number),
+                message=f"no rule is called {code!r}",
+                suggestion=diagnose.nearest(code, rules.RULES),
+            )
+            yield diagnose.locate(folded, problem)
+    ignored = folded.tree.get("ignored")
+    for path in ignored if isinstance(ignored, dict) else ():
+        problem = Problem(
+            code="ignored-key",
+            severity="warning",
+            path=("ignored", path),
+            message=f"{path} is unknown and accepted by checks.allow_unknown; nothing reads it",
+        )
+        yield diagnose.locate(folded, problem, value=False)
 
 
-def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> list[Problem]:  # noqa: ANN401
-    """A warning for every key that is given and that nothing reads."""
+def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[Problem]:  # noqa: ANN401
+    """A warning for every key that nothing reads and that has not its default."""
     if isinstance(value, list) and slot.item is not None:
-        pairs: list[tuple[str | int, Any, Slot | None]] = [
-            (number, item, slot.item) for number, item in enumerate(value)
-        ]
-    elif isinstance(value, dict):
-        pairs = [(key, item, schema.child_slot(slot, value, key)) for key, item in value.items()]
-    else:
-        return []
-    found: list[Problem] = []
-    for key, item, child in pairs:
-        if child is None or not schema.concerns(child, "inert"):
+        for number, item in enumerate(value):
+            yield from _inert_keys(item, slot.item, (*path, number), folded)
+    cls = slot.struct_for(value) if isinstance(value, dict) else None
+    for field in schema.fields(cls).values() if cls else ():
+        item, here = value.get(field.key), (*path, field.key)
+        if item is None or not schema.concerns(field.slot, "inert"):
             continue
-        here = (*path, key)
-        if child.inert and item is not None:
-            message = f"{format_path(here)} has no effect: {child.inert}"
+        if field.slot.inert and item != msgspec.to_builtins(field.default):
+            message = f"{format_path(here)} has no effect: {field.slot.inert}"
             problem = Problem(code="inert-key", severity="warning", path=here, message=message)
-            found.append(diagnose.locate(folded, problem, value=False))
-        found += _inert_keys(item, child, here, folded)
-    return found
+            yield diagnose.locate(folded, problem, value=False)
+        yield from _inert_keys(item, field.slot, here, folded)
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:

@@ -20,7 +20,15 @@ PositiveFloat = Annotated[float, Meta(gt=0)]
 NonNegativeFloat = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Hertz = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(min_length=1, pattern=r"^[\w][\w.+-]*$")]
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=r"^\w[\w.+-]*(?!\n)$",
+        extra={"words": "made of letters, digits and _, after the first also of . + -"},
+    ),
+]
+"""What becomes the name of a folder."""
 
 InputPath = Annotated[str, Meta(min_length=1, extra={"path": "input"})]
 """A file or folder to read: relative to the file that names it."""

@@ -5,17 +5,19 @@ VALUE replaces what was there. List elements are named by `[index]` or by the `[
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from sat_config import layers, schema
-from sat_config.document import Source, Table, kind_of
+from sat_config.document import MAX_DEPTH, DocumentError, Source, Table, from_mapping, kind_of
 from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded, Origin, Trace
 from sat_config.schema import Slot
 
 _BARE_KEY = re.compile(r"[\w-]+")
+_INDEX = re.compile(r"[0-9]{1,9}")
 _BARE_WORD = re.compile(r"[^\s\"'\[\]{},#=]+")
 
 
@@ -44,9 +46,17 @@ class Element(msgspec.Struct, frozen=True):
 class OverrideError(Exception):
     """An override that cannot be applied; the message says why."""
 
-    def __init__(self, message: str, *, suggestion: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, allowed: str | None = None, suggestion: str | None = None
+    ) -> None:
+        self.allowed = allowed
         self.suggestion = suggestion
         super().__init__(message)
+
+
+def origin_of(word: str) -> Origin:
+    """The command line as the place that a word comes from."""
+    return Origin(Source(name=f"--override {_short(word)!r}"))
 
 
 def parse(word: str, origin: Origin | None = None) -> Override:
@@ -55,7 +65,7 @@ def parse(word: str, origin: Origin | None = None) -> Override:
     Raises:
         OverrideError: It is neither `path=VALUE` nor `-path`.
     """
-    origin = origin or Origin(Source(name=f"--override {word!r}"))
+    origin = origin or origin_of(word)
     if word.startswith("-"):
         path, rest = parse_path(word[1:])
         if rest:
@@ -81,10 +91,14 @@ def parse_path(text: str) -> tuple[tuple[str | int | Element, ...], str]:
         else:
             at += text[at] == "." and bool(parts)
             found = _BARE_KEY.match(text, at)
+            if found is None and parts:
+                raise OverrideError(f"a key is missing after {text[:at]!r}")
             if found is None:
                 break
             part, at = found[0], found.end()
         parts.append(part)
+        if len(parts) > MAX_DEPTH:
+            raise OverrideError(f"the path has more than {MAX_DEPTH} parts")
         if text[at : at + 1] not in (".", "["):
             break
     if not parts:
@@ -101,48 +115,99 @@ def _bracket(text: str, at: int) -> tuple[str | int | Element, int]:
     if text.startswith('["', at):
         return text[at + 2 : closing], closing + 2
     inside = text[at + 1 : closing]
-    return (int(inside) if inside.isdigit() else Element(inside)), closing + 1
+    return (int(inside) if _INDEX.fullmatch(inside) else Element(inside)), closing + 1
 
 
-def apply(folded: Folded, override: Override, *, unknown_ok: frozenset[str] = frozenset()) -> None:
+def apply(
+    folded: Folded,
+    override: Override,
+    *,
+    unknown_ok: frozenset[str] = frozenset(),
+    adjust: Callable[[Any], Any] | None = None,
+) -> None:
     """Set or remove one value of the folded table.
 
     Args:
         folded: What the layers made; changed in place.
         override: What to do.
         unknown_ok: Paths that the schema need not know.
+        adjust: What to make of the value before it is set.
 
     Raises:
         OverrideError: The path leads nowhere, or the value is not TOML.
     """
-    slot, trace, tree = folded.slot, folded.trace, folded.tree
+    made: list[tuple[Table, str, Trace]] = []
+    try:
+        _apply(folded, override, unknown_ok, adjust, made)
+    except OverrideError:
+        for table, key, trace in made[:1]:  # leave nothing half done
+            table.pop(key, None)
+            trace.children.pop(key, None)
+        raise
+
+
+def _apply(
+    folded: Folded,
+    override: Override,
+    unknown_ok: frozenset[str],
+    adjust: Callable[[Any], Any] | None,
+    made: list[tuple[Table, str, Trace]],
+) -> None:
+    slot, trace = folded.slot, folded.trace
+    tree: Any = folded.tree
     walked: Path = ()
     *parents, last = override.path
-    for part in parents:
+    for number, part in enumerate(parents):
+        tags = slot.family.tag_path if slot and slot.family else ()
+        if slot and override.value is not None and override.path[number:] == tags:
+            value = parse_value(override.value, None)
+            return _set_nested_tag(tree, tags, value, slot, trace, override.origin)
         key = _key(tree, part, walked)
         _check_known(tree, slot, key, walked, unknown_ok)
         slot = schema.child_slot(slot, tree, key)
-        trace = layers.own(trace, key)
-        tree = _descend(tree, key, (*walked, key), removing=override.value is None)
+        if isinstance(key, str) and tree.get(key) is None:
+            _make(tree, key, (*walked, key), trace, override)
+            made.append((tree, key, trace))
+        if not isinstance(tree[key], dict | list):
+            raise OverrideError(
+                f"{format_path((*walked, key))} is {kind_of(tree[key])}, not a table"
+            )
+        tree, trace = tree[key], layers.own(trace, key)
         walked = (*walked, key)
     key = _key(tree, last, walked)
     if override.value is None:
-        _remove(tree, key, trace, walked)
-        return
+        return _remove(tree, key, trace, walked)
     _check_known(tree, slot, key, walked, unknown_ok)
     value = parse_value(override.value, schema.child_slot(slot, tree, key))
-    _set(tree, key, value, slot, trace, override.origin)
+    return _set(tree, key, adjust(value) if adjust else value, slot, trace, override.origin)
 
 
-def _descend(tree: Any, key: str | int, path: Path, *, removing: bool) -> Any:  # noqa: ANN401
-    missing = key not in tree if isinstance(tree, dict) else False
-    if missing or (isinstance(tree, dict) and tree[key] is None):
-        if removing:
-            raise OverrideError(f"there is no {format_path(path)} to remove from")
-        tree[key] = {}
-    if not isinstance(tree[key], dict | list):
-        raise OverrideError(f"{format_path(path)} is {kind_of(tree[key])}, not a table")
-    return tree[key]
+def _set_nested_tag(
+    tree: Table,
+    tag_path: tuple[str, ...],
+    tag: Any,  # noqa: ANN401 - a plain value
+    slot: Slot,
+    trace: Trace,
+    origin: Origin,
+) -> None:
+    """Set a tag that stands in a table of its own, as `model.name` does."""
+    over: Any = tag
+    for key in reversed(tag_path):
+        over = {key: over}
+    layers.drop_foreign(tree, over, slot, trace)
+    for key in tag_path[:-1]:
+        if not isinstance(tree.get(key), dict):
+            layers.replace(tree, key, {}, trace, origin)
+        tree, trace = tree[key], layers.own(trace, key)
+    layers.replace(tree, tag_path[-1], tag, trace, origin)
+
+
+def _make(tree: Table, key: str, path: Path, trace: Trace, override: Override) -> None:
+    """An empty table on the way to what an override sets."""
+    if override.value is None:
+        raise OverrideError(f"there is no {format_path(path)} to remove from")
+    tree[key] = {}
+    trace.children[key] = Trace(override.origin, children={})
 
 
 def _key(tree: Any, part: str | int | Element, path: Path) -> str | int:  # noqa: ANN401
@@ -189,8 +254,8 @@ def _check_known(
 
     close = difflib.get_close_matches(key, known, n=1)
     raise OverrideError(
-        f"{format_path(path) if path else 'the experiment'} has no key {key!r};"
-        f" it has {', '.join(sorted(known))}",
+        f"{format_path(path) if path else 'the experiment'} has no key {key!r}",
+        allowed=", ".join(sorted(known)),
         suggestion=format_path((*path, close[0])) if close else None,
     )
 
@@ -198,12 +263,13 @@ def _check_known(
 def _remove(tree: Any, key: str | int, trace: Trace, path: Path) -> None:  # noqa: ANN401
     if isinstance(tree, dict) and key not in tree:
         raise OverrideError(f"there is no {format_path((*path, key))} to remove")
+    if isinstance(key, int):  # what stands behind it moves up and keeps its origin
+        for index in range(key, len(tree) - 1):
+            trace.children[index] = layers.own(trace, index + 1)
+        trace.children.pop(len(tree) - 1, None)
+    else:
+        trace.children.pop(key, None)
     del tree[key]
-    children = trace.children
-    children.pop(key, None)
-    if isinstance(key, int):  # what stood behind it moves up
-        for index in sorted(k for k in children if isinstance(k, int) and k > key):
-            children[index - 1] = children.pop(index)
 
 
 def _set(
@@ -216,8 +282,7 @@ def _set(
 ) -> None:
     if isinstance(key, str):
         layers.drop_foreign(tree, {key: value}, slot, trace)
-    tree[key] = value
-    trace.children[key] = Trace(origin, children={}, previous=trace.children.get(key))
+    layers.replace(tree, key, value, trace, origin)
 
 
 def parse_value(text: str, slot: Slot | None) -> Any:  # noqa: ANN401 - a plain value
@@ -226,20 +291,30 @@ def parse_value(text: str, slot: Slot | None) -> Any:  # noqa: ANN401 - a plain 
     Raises:
         OverrideError: It is not one TOML value.
     """
-    if slot is not None and slot.is_text and text[:1] not in ('"', "'"):
-        return text
+    literal = slot is not None and slot.is_text and text[:1] not in ('"', "'")
+    value = text if literal else _toml_value(text)
+    try:
+        from_mapping({"value": value}, "")
+    except DocumentError as error:
+        raise OverrideError(f"{_short(text)!r}: {error}") from None
+    return value
+
+
+def _toml_value(text: str) -> Any:  # noqa: ANN401 - a plain value
     import tomllib
 
+    if not text:
+        raise OverrideError("there is no value after '='")
     try:
         table: Table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        if _BARE_WORD.fullmatch(text):
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, tomllib.TOMLDecodeError) and _BARE_WORD.fullmatch(text):
             return text
         raise OverrideError(
-            f"{text!r} is not a TOML value; quote text that has spaces in it"
+            f"{_short(text)!r} is not a TOML value; quote text that has spaces in it"
         ) from None
     if list(table) != ["value"] or "\n" in text or _has_comment(text):
-        raise OverrideError(f"{text!r} is more than one TOML value")
+        raise OverrideError(f"{_short(text)!r} is more than one TOML value")
     return table["value"]
 
 
@@ -263,5 +338,10 @@ def problem(word: str, error: OverrideError, source: Source) -> Problem:
         message=str(error),
         file=source.name,
         found=word,
+        allowed=error.allowed,
         suggestion=error.suggestion,
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -149,6 +149,7 @@ class _Json(_Scanner):
             self.scalar()
 
     def table(self, path: Path) -> None:
+        seen: set[str] = set()
         self.at += 1
         while not self.take("}"):
             self.skip()
@@ -157,8 +158,9 @@ class _Json(_Scanner):
             self.take(":")
             self.skip()
             here = (*path, key)
-            if here in self.found:
+            if key in seen:
                 self.repeats.append((here, start))
+            seen.add(key)
             self.found[here] = Place(start, self.at)
             self.value(here)
             self.take(",")

@@ -34,6 +34,7 @@ class Family(msgspec.Struct, eq=False):
         is_root: Whether the members are whole documents (model families).
         members: Tag to Struct.
         aliases: Further tags to the tag that they stand for; each has a member of its own.
+        refused: Tags that people will try and that have no member, each with the reason.
         closed_by: What resolved the union first, after which no member can be added.
     """
 
@@ -43,6 +44,7 @@ class Family(msgspec.Struct, eq=False):
     is_root: bool = False
     members: dict[str, type[msgspec.Struct]] = {}
     aliases: dict[str, str] = {}
+    refused: dict[str, str] = {}
     closed_by: str | None = None
 
     def canonical(self, tag: object) -> object:
@@ -140,7 +142,7 @@ def family(
         if path is None:
             raise RegistryError(f"{_origin(cls)} needs a tag_field to head the family {name!r}")
         current().families[cls] = Family(
-            name=name, base=cls, tag_path=path, is_root=root, members={}, aliases={}
+            name=name, base=cls, tag_path=path, is_root=root, members={}, aliases={}, refused={}
         )
         return cls
 
@@ -184,6 +186,25 @@ def member(
     return cls
 
 
+def refuse(base: type, tag: str, reason: str) -> None:
+    """Say why a family has no member of this tag; whoever uses it is shown the reason.
+
+    A plug-in may register such a member all the same.
+
+    Args:
+        base: The head of the family.
+        tag: What is refused.
+        reason: One sentence without a full stop: why not, and what to take instead.
+
+    Raises:
+        RegistryError: `base` heads no family, or the tag has a member.
+    """
+    entry = current().families.get(base)
+    if entry is None or tag in entry.members:
+        raise RegistryError(f"{_origin(base)} cannot refuse {tag!r}")
+    entry.refused[tag] = reason
+
+
 def union_of(base: type, user: str) -> Any:  # noqa: ANN401 - a typing construct
     """The union of a family's members, which from now on cannot grow."""
     entry = current().families.get(base)
@@ -192,7 +213,17 @@ def union_of(base: type, user: str) -> Any:  # noqa: ANN401 - a typing construct
     if not entry.members:
         raise RegistryError(f"Open[{base.__name__}]: no {entry.name} is registered")
     entry.closed_by = entry.closed_by or user
+    if len(entry.members) == 1:  # alone it would be accepted without its tag
+        return Union[(*entry.members.values(), _nobody(base))]
     return Union[tuple(entry.members.values())]  # noqa: UP007 - built at run time
+
+
+NOBODY = "\0"
+"""The tag of a member that no document can name."""
+
+
+def _nobody(base: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Nobody", [], bases=(base,), tag=NOBODY, kw_only=True)
 
 
 def _origin(cls: type) -> str:

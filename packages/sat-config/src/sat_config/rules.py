@@ -51,6 +51,8 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
 
 RULES: dict[str, Rule] = {}
 
+_on_class: dict[type, list[Rule]] = {}
+
 Check = TypeVar("Check", bound=Callable[[Any], Iterator[Broken]])
 
 
@@ -67,18 +69,26 @@ def rule(
         if code in RULES:
             raise TypeError(f"two rules are called {code}")
         RULES[code] = Rule(code, on, reads, severity, check)
+        _on_class.clear()
         return check
 
     return enter
 
 
+def broken_by(node: msgspec.Struct, path: Path) -> Iterator[tuple[Rule, Path, Broken]]:
+    """The violations of rules on this node, not on those below it."""
+    cls = type(node)
+    if cls not in _on_class:
+        _on_class[cls] = [entry for entry in RULES.values() if issubclass(cls, entry.on)]
+    for entry in _on_class[cls]:
+        for found in entry.check(node):
+            yield entry, (*path, *found.path), found
+
+
 def broken(value: object, path: Path = ()) -> Iterator[tuple[Rule, Path, Broken]]:
     """All violations in a decoded value and everything below it."""
     if isinstance(value, msgspec.Struct):
-        for entry in RULES.values():
-            if isinstance(value, entry.on):
-                for found in entry.check(value):
-                    yield entry, (*path, *found.path), found
+        yield from broken_by(value, path)
         for field in value.__struct_fields__:
             inner = getattr(value, field)
             if isinstance(inner, msgspec.Struct | tuple):

@@ -4,6 +4,7 @@ Merging, overrides, diagnosis and generated documents all ask the same questions
 they are answered here once, and cached per Struct.
 """
 
+import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -46,7 +47,8 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
     def struct_for(self, table: object) -> type[Struct] | None:
         """The Struct that a plain table in this slot decodes to, or None."""
         if self.family is not None:
-            return self.family.member_for(table)
+            found = self.family.member_for(table)
+            return found if found in self.structs else None
         return self.structs[0] if self.structs else None
 
 
@@ -89,16 +91,17 @@ def slot_of(annotation: Any) -> Slot:  # noqa: ANN401 - any annotation
     """The slot that an annotation describes."""
     arms = list(alternatives(annotation))
     bare = [kind for kind, _ in arms]
-    structs = tuple(k for k in bare if isinstance(k, type) and issubclass(k, Struct))
-    members = registry.current().family_of(structs[0]) if structs else None
-    tagged = members is not None and structs[0] is not members.base
+    every = [k for k in bare if isinstance(k, type) and issubclass(k, Struct)]
+    structs = tuple(k for k in every if k.__struct_config__.tag != registry.NOBODY)
+    # one Struct by itself is decoded with or without its tag
+    members = registry.current().family_of(structs[0]) if len(every) > 1 else None
     return Slot(
         annotation=annotation,
         structs=structs,
-        family=members if tagged else None,
+        family=members,
         item=_first(bare, _item_of),
         values=_first(bare, _values_of),
-        only_tables=bool(structs) and all(k in structs or k is type(None) for k in bare),
+        only_tables=bool(structs) and all(k in every or k is type(None) for k in bare),
         is_text=_is_text(bare),
         nullable=type(None) in bare or annotation is Any,
         path_kind=next((extra["path"] for _, extra in arms if "path" in extra), None),
@@ -130,15 +133,10 @@ def child_slot(slot: Slot | None, table: object, key: str | int) -> Slot | None:
     return found.slot if found else slot.values
 
 
+@functools.cache
 def concerns(slot: Slot, mark: Literal["path_kind", "inert"]) -> bool:
     """Whether this slot or any place below it carries a mark."""
-    known = _concerns.get((id(slot), mark))
-    if known is None:
-        known = _concerns[(id(slot), mark)] = _marked(slot, mark, set())
-    return known
-
-
-_concerns: dict[tuple[int, str], bool] = {}
+    return _marked(slot, mark, set())
 
 
 def _marked(slot: Slot, mark: str, seen: set[type]) -> bool:
@@ -184,9 +182,10 @@ def _first(kinds: list[Any], read: Any) -> Slot | None:  # noqa: ANN401 - a func
 
 
 def _item_of(kind: Any) -> Any:  # noqa: ANN401 - an annotation
-    if typing.get_origin(kind) in (tuple, list):
-        return typing.get_args(kind)[0]
-    return None
+    if typing.get_origin(kind) not in (tuple, list):
+        return None
+    first, *more = typing.get_args(kind)
+    return first if all(other in (first, ...) for other in more) else None
 
 
 def _values_of(kind: Any) -> Any:  # noqa: ANN401 - an annotation

@@ -114,16 +114,13 @@ def read_audio(
         check_channels(path, found=file.channels, wanted=channels)
         part = _source_part(start, num_samples, source=file.samplerate, target=sample_rate)
         audio = _decode(file, first=part.first, count=part.count)  # c t
-        source_rate, promised = file.samplerate, file.frames
+        header = AudioInfo(file.frames, file.samplerate, file.channels)
     if channels == 1:
         audio = audio.mean(dim=0, keepdim=True)
-    audio = _resample(audio, source=source_rate, target=sample_rate)
+    audio = _resample(audio, source=header.sample_rate, target=sample_rate)
     audio = audio[:, part.skip : part.skip + num_samples]
     if audio.shape[1] == 0:
-        raise AudioError(
-            f"{path}: holds no audio from {start / sample_rate:.2f} s on; its header promises"
-            f" {promised / source_rate:.2f} s, so it has probably been cut short"
-        )
+        raise AudioError(f"{path}: holds no audio from {_nothing(header, start / sample_rate)}")
     if not torch.isfinite(audio).all():
         raise AudioError(f"{path}: holds values that are not finite")
     return audio.clamp(-1, 1).expand(channels, -1).contiguous()
@@ -170,9 +167,8 @@ def write_audio(path: str | Path, audio: Float[Tensor, "c t"], *, sample_rate: i
                 subtype=encoding,
             ) as file,
         ):
-            for at in range(
-                0, len(samples), _BLOCK
-            ):  # the Vorbis encoder overflows its stack on more
+            # In blocks, because the Vorbis encoder overflows its stack on long ones.
+            for at in range(0, len(samples), _BLOCK):
                 file.write(samples[at : at + _BLOCK])
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path}: cannot be written: {_reason(error)}") from error
@@ -210,6 +206,16 @@ def _reason(error: Exception) -> str:
     text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
     text = error.strerror or text if isinstance(error, OSError) else text
     return text.removeprefix("Error : ").strip().rstrip(".") or type(error).__name__
+
+
+def _nothing(header: AudioInfo, seconds: float) -> str:
+    promised = header.frames / header.sample_rate
+    if header.frames >= _UNKNOWN_LENGTH or seconds >= promised:
+        return f"{seconds:.2f} s on"
+    return (
+        f"{seconds:.2f} s on, although its header promises {promised:.2f} s: it has probably been"
+        " cut short"
+    )
 
 
 def _measure(file: _Reader, path: Path) -> int:
@@ -272,6 +278,7 @@ def _decode(file: _Reader, *, first: int, count: int) -> Float[Tensor, "c t"]:
     begin = _seek_point(file, first)
     if begin > 0:
         file.seek(begin)
+    count = min(count, file.frames - first)  # the reader makes room for all that it is asked for
     frames = file.read(first - begin + count, dtype="float32", always_2d=True)[first - begin :]
     return torch.from_numpy(frames).T  # c t
 

@@ -51,6 +51,9 @@ class LoadReport:
                 "The sizes in the configuration are not those that the checkpoint was trained"
                 " with: use the configuration that belongs to it."
             )
+        first_stage = {f"pretransform.model.{name}" for name in self.unexpected}
+        if not self.matched and not first_stage.isdisjoint(self.missing):
+            return "The file holds the model's pretransform alone: it is a pretransform_ckpt_path."
         if not self.matched:
             return "Nothing in the file fits the model: it is a checkpoint of something else."
         return (

@@ -2,7 +2,8 @@
 
 Two runs may share a folder only if their `Settings` are equal. Batch size, device and the places of
 files are left out on purpose: they may change between a run and its continuation. Another batch
-size moves latents by rounding errors; another kind of device does so too, and draws other noise.
+size or number of CPU threads moves latents by rounding errors; another kind of device does so too,
+and draws other noise.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Train audio generative models from one experiment file.
 
-`fit(experiment)` does it all. Importing this package does not import torch: `fit` does, when called.
+`fit(experiment)` does it all. Importing this package does not import torch; calling `fit` does.
 """
 
 from sat_train.fit import fit

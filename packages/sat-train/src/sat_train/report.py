@@ -65,10 +65,19 @@ class Report:
         self.fact("run", str(result.run_folder))
         if result.checkpoint is not None:
             self.fact("checkpoint", str(result.checkpoint))
-        for name, value in result.metrics.items():
-            before = f", {first[name]:.4g} before training" if name in first else ""
-            self.fact(name.removeprefix("val/"), f"{value:.4g}{before}")
+        if result.metrics:
+            self.fact("validation", _compared(result.metrics, first))
         self.fact("next", shlex.join(next_words))
+
+
+def _compared(metrics: Mapping[str, float], first: Mapping[str, float]) -> str:
+    """One figure a line, with what it was before training where that differs."""
+    lines = []
+    for name, value in metrics.items():
+        before = first.get(name, value)
+        change = f", {before:.4g} before training" if before != value else ""
+        lines.append(f"{name} {value:.4g}{change}")
+    return "\n".join(lines)
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:

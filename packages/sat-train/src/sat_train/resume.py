@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sat_config import Experiment, UserError, plain
+from sat_config import Experiment, UserError, dumps
 from sat_models.checkpoint import resolve_checkpoint
 from sat_models.errors import CheckpointError
 
@@ -93,7 +93,7 @@ def _resume(
     path: Path, content: dict[str, Any], experiment: Experiment, *, run: Path | None
 ) -> Resume:
     before = dict(_leaves(json.loads(content["sat"]["config"])))
-    now = dict(_leaves(plain(experiment)))
+    now = dict(_leaves(json.loads(dumps(experiment, format="json"))))
     changed = [
         key
         for key in sorted(before.keys() | now.keys())

@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import sat_config
 from sat_config import Experiment
 from sat_models.files import replacing
@@ -23,7 +25,6 @@ PACKAGES = (
     "sat-config",
     "sat-models",
     "sat-train",
-    "torch",
     "torchaudio",
     "pytorch-lightning",
     "numpy",
@@ -136,6 +137,7 @@ def environment(*, device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": device,
+        "torch": {"version": torch.__version__, "cuda": torch.version.cuda},
         "packages": {name: _version(name) for name in PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),

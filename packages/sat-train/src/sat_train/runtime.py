@@ -21,6 +21,8 @@ UNWANTED_WARNINGS = (
     r".*weights_only.*",
     # Lightning: the GPU was not asked for.
     r"GPU available but not used",
+    # Lightning: a resumed run may have lost its validation data.
+    r"Be aware that when using `ckpt_path`",
     # Lightning's use of torch's own internals.
     r".*LeafSpec.* is deprecated",
 )

@@ -1,13 +1,16 @@
 """Lightning's Trainer, set up from the run keys of an experiment."""
 
+import json
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.precision import HalfPrecision
 
-from sat_config import Experiment, UserError, dumps, plain
+from sat_config import Experiment, UserError, dumps
 from sat_train.callbacks.checkpoint import Checkpoints
 from sat_train.callbacks.demos import Demos
 from sat_train.callbacks.metrics import TrainingMetrics
@@ -54,7 +57,8 @@ def build_callbacks(
     experiment: Experiment, *, run: RunFolder, data: RunData, report: Report
 ) -> Callbacks:
     """Make the callbacks of a run; none of them touches the disk yet."""
-    document = plain(experiment)
+    config = dumps(experiment, format="json")
+    document = json.loads(config)
     metrics = TrainingMetrics()
     return Callbacks(
         stop=StopOnSignal(),
@@ -62,7 +66,7 @@ def build_callbacks(
         checkpoints=Checkpoints(
             run,
             every=experiment.checkpoint_every,
-            config=dumps(experiment, format="json"),
+            config=config,
             model_config={key: document[key] for key in MODEL_KEYS if key in document},
         ),
         progress=ShowProgress(metrics, report=report, max_steps=experiment.max_steps),
@@ -79,14 +83,16 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
     Raises:
         UserError: The machine cannot do what `accelerator`, `devices` or `precision` ask for.
     """
-    devices = experiment.devices
+    devices, precision = experiment.devices, experiment.precision
+    half = precision == "bf16-true"
     try:
         # Lightning would go on with another format than the configuration says.
         warnings.filterwarnings("error", message=".*AMP with fp16 is not supported on CPU")
         return pl.Trainer(
             accelerator=experiment.accelerator,
             devices=list(devices) if isinstance(devices, tuple) else devices,
-            precision=experiment.precision,
+            precision=None if half else precision,
+            plugins=[WholeBatches("bf16-true")] if half else None,
             max_steps=-1 if experiment.max_steps is None else experiment.max_steps,
             max_epochs=-1,
             accumulate_grad_batches=experiment.accum_batches,
@@ -106,5 +112,16 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
     except (MisconfigurationException, ValueError, UserWarning) as error:
         raise UserError(
             f"this machine cannot train with accelerator = {experiment.accelerator!r}, devices ="
-            f" {devices!r}, precision = {experiment.precision!r}: {error}"
+            f" {devices!r}, precision = {precision!r}: {error}"
         ) from error
+
+
+class WholeBatches(HalfPrecision):
+    """Lightning's half precision, without its attempt to convert the tensors inside of batches.
+
+    Batches are immutable; methods convert what they take out of them.
+    """
+
+    def convert_input(self, data: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        """The batch as it is."""
+        return data

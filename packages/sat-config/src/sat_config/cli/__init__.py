@@ -1,6 +1,7 @@
 """The `sat-config` command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,13 +16,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (validate, show):
         module.add_parser(commands)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(join_overrides(sys.argv[1:] if argv is None else argv))
     try:
         status: int = arguments.run(arguments)
-    except BrokenPipeError:
-        sys.stderr.close()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough; keep the exit from complaining
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def join_overrides(argv: Sequence[str]) -> list[str]:
+    """`--override -PATH` as one word, since argparse takes a dash for the next option."""
+    words = list(argv)
+    for at in range(len(words) - 2, -1, -1):
+        if words[at] == "--override":
+            words[at : at + 2] = [f"--override={words[at + 1]}"]
+    return words
 
 
 def add_loading(parser: argparse.ArgumentParser) -> None:

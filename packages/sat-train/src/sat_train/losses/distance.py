@@ -1,8 +1,8 @@
 """The one distance that validations report, whatever loss a model was trained with."""
 
-import torch.nn.functional as F  # noqa: N812 - the customary name
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sat_train.losses.stft import MultiResolutionSTFTLoss
 
@@ -30,5 +30,7 @@ class SpectralDistance(nn.Module):
     ) -> Float[Tensor, ""]:
         """The distance of `audio` from `reference`; both are zero-padded if they are very short."""
         missing = max(0, SIZES[0] - reference.shape[-1])
-        result: Tensor = self.loss(F.pad(audio, (0, missing)), F.pad(reference, (0, missing)))
+        result: Tensor = self.loss(
+            functional.pad(audio, (0, missing)), functional.pad(reference, (0, missing))
+        )
         return result

@@ -48,9 +48,8 @@ class STFTLoss(nn.Module):
             self.window.float(),
             return_complex=True,
         )
-        power = spectra.real.square() + spectra.imag.square()
-        magnitudes: Tensor = power.clamp(min=MAGNITUDE_FLOOR**2).sqrt()
-        return magnitudes
+        power: Tensor = spectra.real.square() + spectra.imag.square()
+        return power.clamp(min=MAGNITUDE_FLOOR**2).sqrt()
 
     def forward(
         self, input: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"]

@@ -81,8 +81,8 @@ class AutoencoderMethod(Method):
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The weighted terms; those with weight 0 are left out."""
         audio = _waveforms(batch)
-        result = self.autoencoder(audio)
-        decoded = result.audio
+        result = self.autoencoder(audio.to(self.dtype))
+        decoded = result.audio.float()
         audio = audio[..., : decoded.shape[-1]]  # odd strides lose samples
         terms = dict(result.losses)
         if self.weights["mrstft"]:
@@ -95,8 +95,8 @@ class AutoencoderMethod(Method):
 
     def reconstruct(self, audio: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         """Encode and decode without drawing: the mean of the latents."""
-        latents = self.autoencoder.encode(audio, sample=False).latents
-        return self.autoencoder.decode(latents)
+        latents = self.autoencoder.encode(audio.to(self.dtype), sample=False).latents
+        return self.autoencoder.decode(latents).float()
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """The mean distance over all items, and that of returning silence."""
@@ -105,8 +105,8 @@ class AutoencoderMethod(Method):
             audio = _waveforms(batch)
             decoded = self.reconstruct(audio)
             for index, length in enumerate(batch.padding_mask.sum(1).tolist()):
-                got = decoded[index : index + 1, :, :length].float()
-                want = audio[index : index + 1, :, : got.shape[-1]].float()
+                got = decoded[index : index + 1, :, :length]
+                want = audio[index : index + 1, :, : got.shape[-1]]
                 silence = self.distance(torch.zeros_like(want), want)
                 distances.append(torch.stack([self.distance(got, want), silence]))
         mrstft, silence = torch.stack(distances).mean(0).tolist()

@@ -55,14 +55,14 @@ class DiffusionMethod(Method):
     def signal(self, batch: Batch) -> Float[Tensor, "b d l"]:
         """What the model is trained on: audio, or latents divided by the pretransform's scale."""
         if not isinstance(batch, LatentBatch):
-            return self.diffusion.to_latents(batch.audio)
-        pretransform = self.diffusion.pretransform
-        return batch.latents if pretransform is None else batch.latents / pretransform.scale
+            return self.diffusion.to_latents(batch.audio.to(self.dtype))
+        latents, pretransform = batch.latents.to(self.dtype), self.diffusion.pretransform
+        return latents if pretransform is None else latents / pretransform.scale
 
     def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The mean squared error at one random time per item."""
         clean = self.signal(batch)
-        t = torch.rand(clean.shape[0], device=clean.device)
+        t = torch.rand(clean.shape[0], device=clean.device, dtype=clean.dtype)
         noise = torch.randn_like(clean)
         noised, target = self.diffusion.objective.training_pair(clean, noise, t)
         predicted = self.diffusion(noised, t)

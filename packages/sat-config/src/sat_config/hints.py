@@ -1,0 +1,48 @@
+"""What somebody who made a syntax error probably meant."""
+
+import re
+
+
+def for_syntax(language: str, message: str, text: str, offset: int) -> str | None:
+    """Advice for a syntax error.
+
+    Args:
+        language: "toml" or "json".
+        message: The parser's words.
+        text: The whole text.
+        offset: Where the parser stopped.
+    """
+    before, after = text[:offset].rstrip(), text[offset : offset + 100]
+    if re.search(r"escape|hex value|unescaped", message, re.IGNORECASE):
+        return _backslash(language)
+    return _json(before, after) if language == "json" else _toml(before, after)
+
+
+def _backslash(language: str) -> str:
+    quotes = " or put the text in single quotes" if language == "toml" else ""
+    return rf"write \\ for one backslash (and / in paths){quotes}"
+
+
+def _json(before: str, after: str) -> str | None:
+    if after.startswith(("//", "/*", "#")):
+        return 'JSON has no comments; a key "_comment" is taken as one'
+    if after.startswith("'"):
+        return "JSON takes double quotes"
+    if before.endswith(",") and after.startswith(("}", "]")):
+        return "remove the comma before it"
+    if word := re.match(r"(True|False|None)\b", after):
+        return {"True": "true", "False": "false", "None": "null"}[word[0]]
+    return None
+
+
+def _toml(before: str, after: str) -> str | None:
+    if not before.endswith(("=", "[", ",")):
+        return None
+    word = re.match(r"[A-Za-z~./][\w~./+-]*", after)
+    if word is None:
+        return None
+    if word[0].lower() in ("true", "false"):
+        return word[0].lower()
+    if word[0].lower() in ("null", "none", "nil"):
+        return "TOML has no null; leave the key out"
+    return f'text stands in quotes: "{word[0]}"'

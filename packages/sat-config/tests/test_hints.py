@@ -1,0 +1,42 @@
+import pytest
+
+from sat_config import document
+from sat_config.document import DocumentError
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("a.toml", "x = word.wav", 'text stands in quotes: "word.wav"'),
+        ("a.toml", "x = [one]", 'text stands in quotes: "one"'),
+        ("a.toml", "x = True", "true"),
+        ("a.toml", "x = None", "TOML has no null; leave the key out"),
+        ("a.toml", "x = ", None),
+        ("a.toml", "x", None),
+        ("a.toml", "x = 3 y", None),
+        (
+            "a.toml",
+            r'x = "C:\users"',
+            r"write \\ for one backslash (and / in paths) or put the text in single quotes",
+        ),
+        (
+            "a.toml",
+            r'x = "C:\data"',
+            r"write \\ for one backslash (and / in paths) or put the text in single quotes",
+        ),
+        ("a.json", r'{"x": "C:\data"}', r"write \\ for one backslash (and / in paths)"),
+        ("a.json", '{"x": 1,}', "remove the comma before it"),
+        ("a.json", '{"x": [1,\n]}', "remove the comma before it"),
+        ("a.json", '{"x": 1 // no\n}', 'JSON has no comments; a key "_comment" is taken as one'),
+        ("a.json", "{'x': 1}", "JSON takes double quotes"),
+        ("a.json", '{"x": True}', "true"),
+        ("a.json", '{"x": None}', "null"),
+        ("a.json", '{"x": ', None),
+        ("a.json", '{"x" 1}', None),
+    ],
+)
+def test_syntax_error_says_what_was_probably_meant(write, name, text, advice):
+    with pytest.raises(DocumentError) as caught:
+        document.read(write(name, text))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.suggestion) == ("syntax", advice)
