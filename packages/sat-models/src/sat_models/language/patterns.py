@@ -26,8 +26,8 @@ class CodebookPattern:
     """Where each code stands in the sequence.
 
     Attributes:
-        frames: For each codebook and step the frame whose code stands there, or `EMPTY`. A delayed
-            pattern goes on beyond the last frame, with numbers from `num_frames`.
+        frames: For each codebook and step the frame whose code stands there, or `EMPTY`; on CPU. A
+            delayed pattern goes on beyond the last frame, with numbers from `num_frames`.
         num_frames: Frames of the codes, `l`.
     """
 
@@ -66,10 +66,6 @@ class CodebookPattern:
         steps = (self.frames == frame).any(0).nonzero()
         return int(steps[0]) if len(steps) else None
 
-    def to(self, device: torch.device | str) -> "CodebookPattern":
-        """The pattern with its table on a device; its methods want it where the codes are."""
-        return CodebookPattern(self.frames.to(device), self.num_frames)
-
     def interleave(
         self, codes: Int[Tensor, "b q l"], *, special_token: int, valid_only: bool
     ) -> tuple[Int[Tensor, "b q s"], Bool[Tensor, "q s"]]:
@@ -90,9 +86,9 @@ class CodebookPattern:
         length = codes.shape[2]
         frames = self.frames[:, : self.num_valid_steps] if valid_only else self.frames
         mask = (frames != EMPTY) & (frames < length)
-        places = torch.where(mask, frames, length).expand(len(codes), -1, -1)
+        places = torch.where(mask, frames, length).to(codes.device)
         padded = functional.pad(codes, (0, 1), value=special_token)
-        return padded.gather(2, places), mask
+        return padded.gather(2, places.expand(len(codes), -1, -1)), mask.to(codes.device)
 
     def restore(
         self, sequence: Int[Tensor, "b q s"], *, special_token: int, valid_only: bool
@@ -111,9 +107,10 @@ class CodebookPattern:
             ValueError: The sequence is longer than the pattern, or has other codebooks.
         """
         length = sequence.shape[2]
-        steps, mask = self._steps(sequence.shape[1], length, shift=0, valid_only=valid_only)
+        steps = self._steps(sequence.shape[1], length, shift=0, valid_only=valid_only)
+        steps = steps.to(sequence.device)
         padded = functional.pad(sequence, (0, 1), value=special_token)
-        return padded.gather(2, steps.expand(len(sequence), -1, -1)), mask
+        return padded.gather(2, steps.expand(len(sequence), -1, -1)), steps < length
 
     def restore_logits(
         self, logits: Float[Tensor, "b v q s"], *, fill: float, valid_only: bool
@@ -132,13 +129,14 @@ class CodebookPattern:
             ValueError: The sequence is longer than the pattern, or has other codebooks.
         """
         length = logits.shape[3]
-        steps, mask = self._steps(logits.shape[2], length, shift=1, valid_only=valid_only)
+        steps = self._steps(logits.shape[2], length, shift=1, valid_only=valid_only)
+        steps = steps.to(logits.device)
         padded = functional.pad(logits, (0, 1), value=fill)
-        return padded.gather(3, steps.expand(*logits.shape[:2], -1, -1)), mask
+        return padded.gather(3, steps.expand(*logits.shape[:2], -1, -1)), steps < length
 
     def _steps(
         self, num_codebooks: int, num_steps: int, *, shift: int, valid_only: bool
-    ) -> tuple[Int[Tensor, "q l"], Bool[Tensor, "q l"]]:
+    ) -> Int[Tensor, "q l"]:
         """For each codebook and frame its step, less `shift`, or `num_steps` where it has none."""
         limit = self.num_valid_steps if valid_only else self.num_steps
         self._check(num_codebooks, num_steps, limit, "steps")
@@ -146,12 +144,9 @@ class CodebookPattern:
         # Codes outside the signal go to one column more, which is cut off.
         inside = (frames != EMPTY) & (frames < self.num_frames)
         places = torch.where(inside, frames, self.num_frames)
-        steps = torch.full(
-            (len(frames), self.num_frames + 1), num_steps, dtype=torch.long, device=frames.device
-        )
-        numbers = torch.arange(frames.shape[1], device=frames.device).expand_as(frames)
-        steps = steps.scatter(1, places, numbers)[:, :-1]
-        return steps, steps < num_steps
+        steps = torch.full((len(frames), self.num_frames + 1), num_steps)
+        numbers = torch.arange(frames.shape[1]).expand_as(frames)
+        return steps.scatter(1, places, numbers)[:, :-1]
 
     def _check(self, num_codebooks: int, length: int, limit: int, unit: str) -> None:
         if num_codebooks != self.num_codebooks or length > limit:
@@ -194,7 +189,8 @@ def delay_pattern(
     """
     late = _ascending("delays", delays, default=range(num_codebooks), count=num_codebooks)
     head = _one_by_one(num_codebooks, torch.arange(min(num_frames, flatten_first)))
-    tail = torch.arange(flatten_first, num_frames + max(late)) - torch.tensor(late)[:, None]
+    end = max(flatten_first, num_frames + max(late))
+    tail = torch.arange(flatten_first, end) - torch.tensor(late)[:, None]
     tail = torch.where(tail < flatten_first, EMPTY, tail)
     return _pattern([_empty(num_codebooks, empty_initial), head, tail], num_frames)
 
