@@ -7,12 +7,10 @@ import torch
 from sat_config.audio.decoder import DecoderNode
 from sat_config.audio.diffusion import DiffusionUncondNode
 from sat_config.audio.encoder import EncoderNode
-from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
 from sat_models.backbones.base import build_backbone
 from sat_models.decoders.base import build_decoder
 from sat_models.encoders.base import build_encoder
-from sat_models.pretransforms.base import build_pretransform
 
 SIZES = {"channels": 4, "latent_dim": 6, "c_mults": [1, 2], "strides": [2, 4]}
 SNAKE = {"use_snake": True, "antialias_activation": True}
@@ -111,25 +109,10 @@ BACKBONES = {
         },
     },
 }
-PRETRANSFORMS = {
-    "autoencoder": {
-        "type": "autoencoder",
-        "scale": 2.0,
-        "config": {
-            "encoder": ENCODERS["oobleck"],
-            "decoder": {"type": "oobleck", "config": {**SIZES, "latent_dim": 3}},
-            "bottleneck": {"type": "vae"},
-            "latent_dim": 3,
-            "downsampling_ratio": 8,
-            "io_channels": 2,
-        },
-    }
-}
 EXAMPLES = {
     EncoderNode: ENCODERS,
     DecoderNode: DECODERS,
     DiffusionUncondNode: BACKBONES,
-    PretransformNode: PRETRANSFORMS,
 }
 
 
@@ -206,21 +189,3 @@ def test_backbone(example):
     assert not torch.equal(backbone(x, t / 2), y)
     check_round_trip(lambda: build_backbone(node), backbone, lambda module: module(x, t))
     check_gradients(backbone, y)
-
-
-@every(PretransformNode)
-def test_pretransform(example):
-    node = node_of(PretransformNode, example)
-    pretransform = build_pretransform(node, sample_rate=8000)
-    audio = torch.randn(2, pretransform.channels, 4 * pretransform.hop_length)
-    latents = pretransform.encode(audio, sample=False)
-    assert latents.shape == (2, pretransform.latent_dim, 4)
-    assert pretransform.decode(latents).shape == audio.shape
-    assert not latents.requires_grad
-    torch.testing.assert_close(pretransform.encode(audio, sample=False), latents, rtol=0, atol=0)
-    assert not pretransform.train().training
-    check_round_trip(
-        lambda: build_pretransform(node, sample_rate=8000),
-        pretransform,
-        lambda module: module.encode(audio, sample=False),
-    )

@@ -24,4 +24,9 @@ import sat_models.encoders.seanet
 import sat_models.encoders.taae
 import sat_models.models.autoencoder
 import sat_models.models.diffusion
-import sat_models.pretransforms.autoencoder  # noqa: F401
+import sat_models.pretransforms.audiocraft_pretrained
+import sat_models.pretransforms.autoencoder
+import sat_models.pretransforms.dac_pretrained
+import sat_models.pretransforms.patched
+import sat_models.pretransforms.pqmf
+import sat_models.pretransforms.wavelet  # noqa: F401
