@@ -1,10 +1,11 @@
 """Attention between tokens."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +17,29 @@ QKNorm = Literal["none", "l2", "ln", "dyt"]
 """Normalisation of queries and keys: none, to unit length, layer norm, dynamic tanh."""
 
 QK_EPSILON = 1e-6
+
+
+@dataclass
+class AttentionCache:
+    """What a layer keeps of the tokens that it has seen, to generate one token after another.
+
+    Attributes:
+        keys: Of the sequence so far, normalised and turned.
+        values: Of the sequence so far.
+        context: Heads of the context, which stays the same.
+    """
+
+    keys: Float[Tensor, "n b h k d"] | None = None
+    values: Float[Tensor, "b h k d"] | None = None
+    context: Float[Tensor, "n b h k d"] | None = None
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add new tokens, and return those of all."""
+        if self.keys is not None and self.values is not None:
+            keys = torch.cat((self.keys, keys), dim=-2)
+            values = torch.cat((self.values, values), dim=-2)
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 class _Attention(nn.Module):
@@ -49,28 +73,36 @@ class _Attention(nn.Module):
     def _heads(self, projected: Float[Tensor, "b l f"], parts: int) -> Float[Tensor, "n b h l d"]:
         return rearrange(projected, "b l (n h d) -> n b h l d", n=parts, d=self.head_width)
 
+    def _normalize(self, x: Tensor, norm: nn.Module, *, rotation: Rotation | None) -> Tensor:
+        normal = norm(x).to(x.dtype)  # under autocast norms give float32
+        return normal if rotation is None else rotation.apply(normal)
+
     def _gather(
         self,
         queries: Float[Tensor, "n b h l d"],
         keys: Float[Tensor, "n b h k d"],
         values: Float[Tensor, "b h k d"],
         *,
-        rotation: Rotation | None,
         window: Window,
+        key_mask: Bool[Tensor, "b k"] | None,
     ) -> Float[Tensor, "b l e"]:
         """Attend with each of `n` pairs of queries and keys, and bring the heads together."""
-        queries = self.q_norm(queries).to(values.dtype)  # under autocast norms give float32
-        keys = self.k_norm(keys).to(values.dtype)
-        if rotation is not None:
-            queries, keys = rotation.apply(queries), rotation.apply(keys)
-        gathered = attend(queries[0], keys[0], values, window=window)  # b h l d
-        if self.num_maps == 2:
-            gathered = gathered - attend(queries[1], keys[1], values, window=window)
+        maps = [
+            attend(query, key, values, window=window, key_mask=key_mask)
+            for query, key in zip(queries, keys, strict=True)
+        ]
+        gathered = maps[0] - maps[1] if self.num_maps == 2 else maps[0]  # b h l d
         result: Tensor = self.to_out(rearrange(gathered, "b h l d -> b l (h d)"))
-        return self._weigh(result) if self.feature_scale else result
+        return result
 
-    def _weigh(self, x: Tensor) -> Tensor:
-        mean = x.mean(dim=1, keepdim=True)
+    def _weigh(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if not self.feature_scale:
+            return x
+        if mask is None:
+            mean = x.mean(dim=1, keepdim=True)
+        else:
+            weights = mask[..., None].to(x.dtype)
+            mean = (x * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
         return x + self.lambda_dc * mean + self.lambda_hf * (x - mean)
 
 
@@ -122,19 +154,29 @@ class SelfAttention(_Attention):
         self.to_qkv = nn.Linear(width, (2 * self.num_maps + 1) * width, bias=False)
 
     def forward(
-        self, x: Float[Tensor, "b l e"], *, rotation: Rotation | None
+        self,
+        x: Float[Tensor, "b l e"],
+        *,
+        rotation: Rotation | None,
+        mask: Bool[Tensor, "b l"] | None = None,
+        cache: AttentionCache | None = None,
     ) -> Float[Tensor, "b l e"]:
         """Let each token gather from those that it sees.
 
         Args:
             x: The tokens.
             rotation: Turns queries and keys by their positions.
+            mask: True for the tokens that are no padding.
+            cache: The tokens before these, which they see too; these are added to it.
         """
         parts = self._heads(self.to_qkv(x), 2 * self.num_maps + 1)
         # Queries, keys and values, then the second map's queries and keys.
-        return self._gather(
-            parts[0::3], parts[1::3], parts[2], rotation=rotation, window=self.window
-        )
+        queries = self._normalize(parts[0::3], self.q_norm, rotation=rotation)
+        keys, values = self._normalize(parts[1::3], self.k_norm, rotation=rotation), parts[2]
+        if cache is not None:
+            keys, values = cache.extend(keys, values)
+        gathered = self._gather(queries, keys, values, window=self.window, key_mask=mask)
+        return self._weigh(gathered, mask)
 
 
 class CrossAttention(_Attention):
@@ -190,19 +232,42 @@ class CrossAttention(_Attention):
         self.to_kv = nn.Linear(context_width, (self.num_maps + 1) * context_width, bias=False)
 
     def forward(
-        self, x: Float[Tensor, "b l e"], *, context: Float[Tensor, "b k f"]
+        self,
+        x: Float[Tensor, "b l e"],
+        *,
+        context: Float[Tensor, "b k f"],
+        mask: Bool[Tensor, "b l"] | None = None,
+        context_mask: Bool[Tensor, "b k"] | None = None,
+        cache: AttentionCache | None = None,
     ) -> Float[Tensor, "b l e"]:
         """Let each token gather from the whole context.
 
         Args:
             x: The tokens.
             context: The tokens that they attend to.
+            mask: True for the tokens that are no padding.
+            context_mask: True for the tokens of the context that are no padding.
+            cache: Keeps what is made of the context; it is looked at once.
         """
-        queries = self._heads(self.to_q(x), self.num_maps)
-        source = self._heads(self.to_kv(context), self.num_maps + 1)  # keys, then values
-        if self.group > 1:
-            source = source.repeat_interleave(self.group, dim=2)
-        return self._gather(queries, source[:-1], source[-1], rotation=None, window=EVERYWHERE)
+        queries = self._normalize(
+            self._heads(self.to_q(x), self.num_maps), self.q_norm, rotation=None
+        )
+        source = cache.context if cache is not None else None
+        if source is None:
+            source = self._source(context)
+        if cache is not None:
+            cache.context = source
+        gathered = self._gather(
+            queries, source[:-1], source[-1], window=EVERYWHERE, key_mask=context_mask
+        )
+        return self._weigh(gathered, mask)
+
+    def _source(self, context: Tensor) -> Tensor:
+        """Keys, then values, each for all heads of the tokens."""
+        heads = self._heads(self.to_kv(context), self.num_maps + 1)
+        keys = self._normalize(heads[:-1], self.k_norm, rotation=None)
+        source = torch.cat((keys, heads[-1:]))
+        return source.repeat_interleave(self.group, dim=2) if self.group > 1 else source
 
 
 class _UnitLength(nn.Module):

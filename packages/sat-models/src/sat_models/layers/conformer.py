@@ -1,10 +1,10 @@
 """The convolution module of a Conformer layer (Gulati et al. 2020, 2005.08100)."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sat_models.layers.feed_forward import SwiGLU
+from sat_models.layers.feed_forward import SwiGLU, hide_padding
 from sat_models.layers.norm import MakeNorm
 
 KERNEL_SIZE = 17
@@ -34,10 +34,17 @@ class ConformerModule(nn.Module):
         self.mid_norm = make_norm(width)
         self.pointwise_conv_2 = _pointwise(width)
 
-    def forward(self, x: Float[Tensor, "b l e"]) -> Float[Tensor, "b l e"]:
-        """Let each token take in its neighbours."""
+    def forward(
+        self, x: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"] | None = None
+    ) -> Float[Tensor, "b l e"]:
+        """Let each token take in its neighbours.
+
+        Args:
+            x: The tokens.
+            mask: True for the tokens that are no padding.
+        """
         x = self.pointwise_conv(self.in_norm(x).mT).mT
-        x = self.depthwise_conv(self.glu(x).mT).mT
+        x = self.depthwise_conv(hide_padding(self.glu(x), mask).mT).mT
         x = functional.silu(self.mid_norm(x))
         result: Tensor = self.pointwise_conv_2(x.mT).mT
         return result

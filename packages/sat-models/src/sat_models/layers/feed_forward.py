@@ -1,6 +1,6 @@
 """The feed-forward half of a transformer layer."""
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,6 +36,13 @@ class TokenConv(nn.Conv1d):
     def forward(self, x: Float[Tensor, "b l e"]) -> Float[Tensor, "b l f"]:
         """Convolve over `l`."""
         return super().forward(x.mT).mT
+
+
+def hide_padding(
+    x: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"] | None
+) -> Float[Tensor, "b l e"]:
+    """Zeros where the mask is False, so that a convolution sees what it sees beyond the end."""
+    return x if mask is None else x.masked_fill(~mask[..., None], 0)
 
 
 class FeedForward(nn.Module):
@@ -82,7 +89,20 @@ class FeedForward(nn.Module):
         # The empty places are reorderings of axes in SAT; they keep the names of the weights.
         self.ff = nn.Sequential(widen, nn.Identity(), narrow)
 
-    def forward(self, x: Float[Tensor, "b l e"]) -> Float[Tensor, "b l e"]:
-        """Transform the tokens, each by itself unless there are convolutions."""
-        result: Tensor = self.ff(x)
+        self.convolves = kernel_size is not None
+
+    def forward(
+        self, x: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"] | None = None
+    ) -> Float[Tensor, "b l e"]:
+        """Transform the tokens, each by itself unless there are convolutions.
+
+        Args:
+            x: The tokens.
+            mask: True for the tokens that are no padding; only convolutions look at it.
+        """
+        if self.convolves:
+            hidden = hide_padding(self.ff[0](hide_padding(x, mask)), mask)
+            result: Tensor = self.ff[2](hidden)
+        else:
+            result = self.ff(x)
         return result

@@ -40,45 +40,71 @@ def attend(
     value: Float[Tensor, "b h k d"],
     *,
     window: Window,
+    key_mask: Bool[Tensor, "b k"] | None = None,
 ) -> Float[Tensor, "b h l d"]:
     """Scaled dot-product attention (Vaswani et al. 2017, 1706.03762) within a window.
 
     Args:
-        query: The tokens that gather.
+        query: The tokens that gather. With a limit, they are the last `l` of the `k` tokens.
         key: What they are compared with.
         value: What they gather.
-        window: How far they see. With a limit, `k` must be `l`.
+        window: How far they see.
+        key_mask: True for the tokens that are seen at all; a query that sees none gathers zeros or
+            something finite.
     """
-    length = query.shape[-2]
+    length, offset = key.shape[-2], key.shape[-2] - query.shape[-2]
     if window != EVERYWHERE:
         window = window.within(length)
     if window == EVERYWHERE:
-        return functional.scaled_dot_product_attention(query, key, value)
-    if window == CAUSAL:
+        return _attend_anywhere(query, key, value, key_mask=key_mask)
+    if window == CAUSAL and key_mask is None and offset == 0:
         return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-    before, after = window.before, window.after
-    if before is not None and after is not None and length > before + 1 + after:
-        return _attend_in_blocks(query, key, value, before, after)
-    seen = torch.ones(length, length, dtype=torch.bool, device=query.device)
-    if before is not None:
-        seen = seen.triu(-before)
-    if after is not None:
-        seen = seen.tril(after)
+    if window.before is not None and window.after is not None and offset == 0:
+        return _attend_in_blocks(query, key, value, window=window, key_mask=key_mask)
+    seen = torch.ones(query.shape[-2], length, dtype=torch.bool, device=query.device)
+    if window.before is not None:
+        seen = seen.triu(offset - window.before)
+    if window.after is not None:
+        seen = seen.tril(offset + window.after)
+    if key_mask is not None:
+        seen = _never_blind(seen & key_mask[:, None, None])
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
 
 
-def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, before: int, after: int) -> Tensor:
+def _attend_anywhere(
+    query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None
+) -> Tensor:
+    if key_mask is None:
+        return functional.scaled_dot_product_attention(query, key, value)
+    any_seen = key_mask.any(-1)[:, None, None, None]
+    seen = key_mask[:, None, None] | ~any_seen
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=seen) * any_seen
+
+
+def _never_blind(seen: Tensor) -> Tensor:
+    """Let a query that sees nothing see everything: its softmax would be undefined."""
+    return seen | ~seen.any(-1, keepdim=True)
+
+
+def _attend_in_blocks(
+    query: Tensor, key: Tensor, value: Tensor, *, window: Window, key_mask: Tensor | None
+) -> Tensor:
     """Cut the queries into blocks; each block meets the keys that any of its queries can see.
 
     A block has as many queries as a query sees keys, so that half of all products are of use.
     """
-    batch, _, length, _ = query.shape
+    before, after = window.before or 0, window.after or 0
+    batch, heads, length, _ = query.shape
     block = before + after + 1
     fill = -length % block
     query = functional.pad(query, (0, 0, 0, fill))
     query = rearrange(query, "b h (n i) d -> (b h) n i d", i=block)
     key, value = (_overlapping(x, block, before, after, fill) for x in (key, value))
     seen = _visible(length, block, before, after, query.device)
+    if key_mask is not None:
+        known = _overlapping(key_mask[:, None, :, None], block, before, after, fill)
+        known = rearrange(known, "b n j 1 -> b n 1 j")
+        seen = _never_blind(seen & known).repeat_interleave(heads, dim=0)
     gathered = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
     return rearrange(gathered, "(b h) n i d -> b h (n i) d", b=batch)[..., :length, :]
 
