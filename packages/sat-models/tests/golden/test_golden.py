@@ -143,7 +143,7 @@ def run_pretransform(case, model, step, call):
 
 
 def sat_facts(case, facts):
-    """What SAT says where it is wrong: it does not count oversampling, and knows no facts of pqmf."""
+    """What SAT says, which does not count oversampling and has no facts of pqmf."""
     if case.config["type"] == "pqmf":
         return [0, 0, facts[2]]
     return [facts[0] * case.config["config"].get("oversampling", 1), *facts[1:]]
