@@ -1,11 +1,21 @@
 import dataclasses
 
+import msgspec
 import pytest
 import torch
 from torch import nn
 
-from sat_models.discriminators.arc import ConvHead, ConvNeXtHead
-from sat_models.discriminators.base import Discriminator, Judgement
+from sat_config.audio.arc import ARCHeadNode
+from sat_config.audio.discriminator import (
+    BigVGANDiscriminatorConfig,
+    BigVGANDiscriminatorNode,
+    DiscriminatorNode,
+    DiscriminatorWeights,
+)
+from sat_config.errors import UserError
+from sat_config.registry import current
+from sat_models.discriminators.arc import ConvHead, ConvNeXtHead, build_arc_head
+from sat_models.discriminators.base import Discriminator, Judgement, build_discriminator
 from sat_models.discriminators.conv import NormedConv1d, NormedConv2d
 from sat_models.discriminators.dac import DACDiscriminator
 from sat_models.discriminators.encodec import EncodecDiscriminator, STFTDiscriminatorSizes
@@ -248,3 +258,58 @@ def test_fresh_normed_convolution_is_torchs(normed, plain, shape):
     x = torch.randn(shape)
     torch.testing.assert_close(convs[0](x), convs[1](x))
     assert list(convs[0].state_dict()) == ["bias", "weight_g", "weight_v"]
+
+
+ENCODEC = {"filters": 4, "n_ffts": [64], "hop_lengths": [16], "win_lengths": [64]}
+WEIGHTS = {"adversarial": 1.0, "feature_matching": 1.0}
+NODES = {
+    "encodec": {"type": "encodec", "config": ENCODEC},
+    "encodec-elu": {
+        "type": "encodec",
+        "config": {**ENCODEC, "activation": "ELU", "activation_params": {"alpha": 0.5}},
+    },
+    "dac": {"type": "dac", "config": {"periods": [], "fft_sizes": [64], "use_hinge": True}},
+}
+HEAD_NODES = {
+    "conv": {"type": "conv", "dit_hidden_layer": 1},
+    "convnext": {"type": "convnext", "dit_hidden_layer": 1, "config": {"channels": 2}},
+}
+
+
+def node_of(base, example):
+    return msgspec.convert(example, current().families[base].members[example["type"]])
+
+
+@pytest.mark.parametrize("example", NODES.values(), ids=NODES.keys())
+def test_discriminator_of_a_node(example):
+    node = node_of(DiscriminatorNode, {**example, "weights": WEIGHTS})
+    network = build_discriminator(node, channels=2, sample_rate=8000)
+    assert network.discriminator_loss(torch.randn(2, 2, 300), torch.randn(2, 2, 300)).isfinite()
+    other = build_discriminator(node, channels=2, sample_rate=8000)
+    other.load_state_dict(network.state_dict())
+    audio = torch.randn(1, 2, 300)
+    torch.testing.assert_close(other(audio).scores, network(audio).scores)
+
+
+def test_oobleck_of_a_node_takes_the_channels_that_it_names():
+    node = node_of(
+        DiscriminatorNode, {"type": "oobleck", "config": {"in_channels": 2}, "weights": WEIGHTS}
+    )
+    with torch.device("meta"):  # 50 million weights
+        state = build_discriminator(node, channels=1, sample_rate=8000).state_dict()
+    first = state["multi_discriminator.discriminators.0.layers.0.net.0.weight_v"]
+    assert first.shape == (32, 2, 15)
+
+
+@pytest.mark.parametrize("example", HEAD_NODES.values(), ids=HEAD_NODES.keys())
+def test_head_of_a_node(example):
+    head = build_arc_head(node_of(ARCHeadNode, example), in_channels=32)
+    assert head(torch.randn(1, 32, 600)).shape[:2] == (1, 1)
+
+
+def test_discriminator_that_is_not_there_says_what_to_take():
+    node = BigVGANDiscriminatorNode(
+        config=BigVGANDiscriminatorConfig(), weights=DiscriminatorWeights(**WEIGHTS)
+    )
+    with pytest.raises(UserError, match="take dac"):
+        build_discriminator(node, channels=2, sample_rate=8000)

@@ -1,12 +1,22 @@
 import dataclasses
 import math
 
+import msgspec
 import pytest
 import torch
 from torchaudio.models import wav2vec2_model
 
+from sat_config.audio.loss import EvalMel, EvalSTFT, HubertConfig, MelConfig, SpectralConfig
+from sat_config.errors import UserError
 from sat_models.errors import CheckpointError
 from sat_models.losses.bands import mel_bands
+from sat_models.losses.build import (
+    build_mel_loss,
+    build_mel_measure,
+    build_spectral_loss,
+    build_speech_loss,
+    build_stft_measure,
+)
 from sat_models.losses.discrepancy import discrepancy
 from sat_models.losses.features import CONVOLUTIONS, SpeechFeatureLoss, load_speech_network
 from sat_models.losses.mel import MultiResolutionMelLoss
@@ -374,3 +384,52 @@ def test_speech_network_is_read_from_the_cache(tmp_path, monkeypatch):
     torch.save(stored.state_dict(), tmp_path / "checkpoints" / "tiny.pth")
     loaded = load_speech_network("tiny").state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in stored.state_dict().items())
+
+
+def spectral_node(**changes):
+    return msgspec.convert(
+        {"fft_sizes": [64], "hop_sizes": [16], "win_lengths": [32]} | changes, SpectralConfig
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"perceptual_weighting": True, "window": "hann"},
+        {"scale": "mel", "n_bins": [6], "w_lin_mag": 0.5},
+        {"mag_distance": "L2", "scale_invariance": True, "w_phs": 0.1, "log_eps": 1.0},
+    ],
+)
+def test_spectral_loss_of_a_node(changes):
+    loss = build_spectral_loss(spectral_node(**changes), sample_rate=RATE)
+    x, y = torch.randn(2, 2, 400), torch.randn(2, 2, 400)
+    assert loss(x, y) > 0
+    assert (loss.weighting is not None) == changes.get("perceptual_weighting", False)
+    assert (loss.resolutions[0].bands is not None) == ("n_bins" in changes)
+
+
+def test_measures_of_a_validation():
+    x, y = torch.randn(2, 1, 1200), torch.randn(2, 1, 1200)
+    stft = build_stft_measure(EvalSTFT(fft_size=64, win_length=64), sample_rate=RATE)
+    mel = build_mel_measure(EvalMel(n_mels=20), sample_rate=RATE)
+    bands = build_stft_measure(
+        EvalSTFT(scale="mel", n_bins=20, sample_rate=RATE), sample_rate=2 * RATE
+    )
+    assert stft(x, y) > 0
+    torch.testing.assert_close(bands(x, y), mel(x, y))
+
+
+def test_chroma_is_refused_with_the_reason():
+    node = EvalSTFT(scale="chroma", n_bins=12, sample_rate=RATE)
+    with pytest.raises(UserError, match="fails before the first step"):
+        build_stft_measure(node, sample_rate=RATE)
+
+
+def test_mel_and_feature_losses_of_nodes(tmp_path, monkeypatch):
+    node = MelConfig(n_mels=(8,), window_lengths=(128,), pow=2.0, log_weight=1.0, mag_weight=0.0)
+    loss = build_mel_loss(node, sample_rate=RATE)
+    torch.testing.assert_close(loss.exponent, 2.0)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(CheckpointError, match="HUBERT_LARGE"):
+        build_speech_loss(HubertConfig())

@@ -1,6 +1,13 @@
 import pytest
 import torch
 
+from sat_config.audio.lm import (
+    DelayPatternNode,
+    MusicLMPatternNode,
+    ParallelPatternNode,
+    UnrollPatternNode,
+)
+from sat_models.language.build_patterns import build_pattern
 from sat_models.language.patterns import (
     CodebookPattern,
     coarse_first_pattern,
@@ -127,3 +134,17 @@ BROKEN = {
 def test_impossible_layout_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("node", "like"),
+    [
+        (ParallelPatternNode(empty_initial=2), "parallel-late"),
+        (DelayPatternNode(flatten_first=3, empty_initial=1), "delay-flat"),
+        (UnrollPatternNode(delays=(0, 2, 4, 6)), "unroll-late"),
+        (MusicLMPatternNode(group_by=2), "musiclm"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_pattern_of_a_node(node, like):
+    assert rows(build_pattern(node, num_codebooks=4)(5)) == rows(PATTERNS[like](4, 5))

@@ -1,5 +1,7 @@
 """Table of contents: importing this registers every builder that the package brings."""
 
+import sat_models.backbones.adp
+import sat_models.backbones.dance
 import sat_models.backbones.dit
 import sat_models.bottlenecks.dac_rvq
 import sat_models.bottlenecks.dithered_fsq
@@ -17,11 +19,17 @@ import sat_models.decoders.local_attn
 import sat_models.decoders.oobleck
 import sat_models.decoders.seanet
 import sat_models.decoders.taae
+import sat_models.discriminators.arc
+import sat_models.discriminators.big_vgan
+import sat_models.discriminators.dac
+import sat_models.discriminators.encodec
+import sat_models.discriminators.oobleck
 import sat_models.encoders.dac
 import sat_models.encoders.local_attn
 import sat_models.encoders.oobleck
 import sat_models.encoders.seanet
 import sat_models.encoders.taae
+import sat_models.language.build_patterns
 import sat_models.models.autoencoder
 import sat_models.models.diffusion
 import sat_models.pretransforms.audiocraft_pretrained

@@ -6,16 +6,21 @@ and penalties belong to the training method.
 
 import math
 from collections.abc import Sequence
+from functools import singledispatch
 from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sat_config.audio.arc import ARCHeadNode, ConvHeadNode, ConvNeXtHeadNode
+from sat_models.build import load_builtin, missing_builder
 from sat_models.discriminators.conv import NormedConv1d
 
 GROUPS = 32
 MIN_TOKENS = 64
+BLOCKS = 3
+"""Blocks of a stage where the configuration does not say."""
 
 
 class ConvHead(nn.Module):
@@ -168,3 +173,40 @@ class _ConvNeXtBlock(nn.Module):
             inner = value * torch.sigmoid(gate)
         branch: Tensor = self.proj_down(self.activation(inner))
         return x + branch
+
+
+@singledispatch
+def build_arc_head(node: ARCHeadNode, *, in_channels: int) -> nn.Module:
+    """Build the head of a node, with fresh weights.
+
+    Args:
+        node: A head node.
+        in_channels: Width of the features.
+
+    Raises:
+        MissingBuilderError: Nothing installed builds this class of node.
+    """
+    if load_builtin():
+        return build_arc_head(node, in_channels=in_channels)
+    raise missing_builder(node)
+
+
+@build_arc_head.register
+def build_conv_head(node: ConvHeadNode, *, in_channels: int) -> ConvHead:
+    """Build a head of plain convolutions."""
+    return ConvHead(in_channels, soft_clip_scale=node.config.soft_clip_scale)
+
+
+@build_arc_head.register
+def build_convnext_head(node: ConvNeXtHeadNode, *, in_channels: int) -> ConvNeXtHead:
+    """Build a ConvNeXt head; strides beyond the last stage have no effect, as in SAT."""
+    config, stages = node.config, len(node.config.c_mults)
+    return ConvNeXtHead(
+        in_channels,
+        widths=[config.channels * factor for factor in (1, *config.c_mults)],
+        strides=config.strides[:stages],
+        num_blocks=config.num_blocks or [BLOCKS] * stages,
+        kernel_size=config.conv_args.kernel_size,
+        expansion=config.conv_args.mult,
+        gated=config.conv_args.glu,
+    )

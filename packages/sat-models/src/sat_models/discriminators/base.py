@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sat_config.audio.discriminator import DiscriminatorNode
+from sat_models.build import load_builtin, missing_builder
 from sat_models.discriminators.gan import GANLoss
 
 
@@ -112,3 +115,22 @@ class Discriminator(nn.Module, ABC):
     def feature_distance(self, real: Tensor, fake: Tensor) -> Float[Tensor, ""]:
         """The distance of the results of one layer."""
         return (real - fake).abs().mean()
+
+
+@singledispatch
+def build_discriminator(
+    node: DiscriminatorNode, *, channels: int, sample_rate: int
+) -> Discriminator:
+    """Build the discriminator of a node, with fresh weights.
+
+    Args:
+        node: A discriminator node.
+        channels: Channels of the signals.
+        sample_rate: Hz of the signals.
+
+    Raises:
+        MissingBuilderError: Nothing installed builds this class of node.
+    """
+    if load_builtin():
+        return build_discriminator(node, channels=channels, sample_rate=sample_rate)
+    raise missing_builder(node)

@@ -11,9 +11,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sat_models.discriminators.base import Discriminator, Judgement, Parts
+from sat_config.audio.discriminator import DACDiscriminatorNode
+from sat_models.discriminators.base import (
+    Discriminator,
+    Judgement,
+    Parts,
+    build_discriminator,
+)
 from sat_models.discriminators.conv import NormedConv1d, NormedConv2d
-from sat_models.discriminators.gan import GANLoss
+from sat_models.discriminators.gan import GANLoss, LeastSquaresLoss, ZeroHingeLoss
 from sat_models.discriminators.resample import SincResample
 
 SLOPE = 0.1
@@ -177,3 +183,20 @@ def _run(layers: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
         x = layer(x)
         results.append(x)
     return results
+
+
+@build_discriminator.register
+def build_dac_discriminator(
+    node: DACDiscriminatorNode, *, channels: int, sample_rate: int
+) -> DACDiscriminator:
+    """Build a DAC discriminator."""
+    config = node.config
+    return DACDiscriminator(
+        channels,
+        sample_rate=sample_rate,
+        periods=config.periods,
+        rates=config.rates,
+        fft_sizes=config.fft_sizes,
+        bands=config.bands,
+        gan_loss=ZeroHingeLoss() if config.use_hinge else LeastSquaresLoss(),
+    )

@@ -7,12 +7,21 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from sat_models.discriminators.base import Discriminator, Judgement, Parts
+from sat_config.audio.discriminator import EncodecDiscriminatorNode
+from sat_models.discriminators.base import (
+    Discriminator,
+    Judgement,
+    Parts,
+    build_discriminator,
+)
 from sat_models.discriminators.conv import NormedConv2d
-from sat_models.discriminators.gan import GANLoss
+from sat_models.discriminators.gan import GANLoss, HingeLoss, RelativisticLoss
+from sat_models.encoders.seanet import seanet_activation
 
 FEATURE_EPSILON = 1e-3
 MAGNITUDE_EPSILON = 1e-6
+
+GAN_LOSSES: dict[str, GANLoss] = {"hinge": HingeLoss(), "rpgan": RelativisticLoss()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,3 +197,32 @@ class _Spectrogram(nn.Module):
         )
         spectra = spectra.view(*audio.shape[:2], *spectra.shape[1:])
         return spectra / window.square().sum().sqrt() if self.normalized else spectra
+
+
+@build_discriminator.register
+def build_encodec_discriminator(
+    node: EncodecDiscriminatorNode, *, channels: int, sample_rate: int
+) -> EncodecDiscriminator:
+    """Build an EnCodec discriminator; the sample rate makes no difference."""
+    config = node.config
+    sizes = STFTDiscriminatorSizes(
+        filters=config.filters,
+        max_filters=config.max_filters,
+        filters_scale=config.filters_scale,
+        out_channels=config.out_channels,
+        kernel_size=config.kernel_size,
+        stride=config.stride,
+        dilations=config.dilations,
+        normalized=config.normalized,
+        magnitude_power=config.spec_scale_pow,
+        make_activation=seanet_activation(config.activation, config.activation_params),
+    )
+    return EncodecDiscriminator(
+        channels,
+        fft_sizes=config.n_ffts,
+        hop_sizes=config.hop_lengths,
+        win_lengths=config.win_lengths,
+        sizes=sizes,
+        gan_loss=GAN_LOSSES[config.loss_type],
+        normalize_features=config.normalize_losses,
+    )

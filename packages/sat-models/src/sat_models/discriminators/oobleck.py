@@ -7,7 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sat_models.discriminators.base import Discriminator, Judgement, Parts
+from sat_config.audio.discriminator import OobleckDiscriminatorNode
+from sat_models.discriminators.base import (
+    Discriminator,
+    Judgement,
+    Parts,
+    build_discriminator,
+)
 from sat_models.discriminators.conv import NormedConv1d, NormedConv2d
 from sat_models.discriminators.gan import HingeLoss
 
@@ -104,3 +110,11 @@ class _Periods(nn.Module):
             padded = functional.pad(audio, (0, -audio.shape[-1] % period))
             results.append(network(padded.view(*audio.shape[:2], -1, period)))
         return results
+
+
+@build_discriminator.register
+def build_oobleck_discriminator(
+    node: OobleckDiscriminatorNode, *, channels: int, sample_rate: int
+) -> OobleckDiscriminator:
+    """Build an Oobleck discriminator; the node says its channels itself, as SAT's files do."""
+    return OobleckDiscriminator(node.config.in_channels)
