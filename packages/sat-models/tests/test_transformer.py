@@ -5,7 +5,7 @@ from sat_models.layers.conformer import ConformerModule
 from sat_models.layers.feed_forward import FeedForward
 from sat_models.layers.norm import DynamicTanh, plain_layer_norm
 from sat_models.layers.rotary import RotaryEmbedding
-from sat_models.layers.transformer import TransformerBlock
+from sat_models.layers.transformer import Tokens, TransformerBlock
 from sat_models.layers.window import EVERYWHERE
 
 WIDTH = 8
@@ -40,14 +40,15 @@ def tokens():
 
 def test_fresh_layer_scales_pass_tokens_on():
     x = tokens()
-    y = block(layer_scale=True)(x, context=torch.randn(2, 3, 4))
+    y = block(layer_scale=True)(x, context=Tokens(torch.randn(2, 3, 4)))
     assert 0 < (y - x).abs().max() < 1e-3
 
 
 def test_context_takes_part_where_it_is_given():
     layer, x = block(), tokens()
-    context = torch.randn(2, 3, 4)
-    alone, first, second = layer(x), layer(x, context=context), layer(x, context=-context)
+    values = torch.randn(2, 3, 4)
+    alone = layer(x)
+    first, second = (layer(x, context=Tokens(context)) for context in (values, -values))
     assert not torch.equal(alone, first)
     assert not torch.equal(first, second)
 
