@@ -11,7 +11,7 @@ LOG_FROM_HZ = 1000.0
 LOG_STEP = math.log(6.4) / 27
 
 
-def mel_bands(*, sample_rate: float, fft_size: int, num_bands: int) -> Float[Tensor, "m f"]:
+def mel_bands(*, sample_rate: int, fft_size: int, num_bands: int) -> Float[Tensor, "m f"]:
     """Triangles that overlap by half, evenly spaced on the mel scale from 0 Hz to Nyquist.
 
     The scale is that of Slaney's Auditory Toolbox (1998): linear below 1 kHz, logarithmic above;

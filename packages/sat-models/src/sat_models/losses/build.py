@@ -16,7 +16,7 @@ from sat_models.losses.stft import MultiResolutionSTFTLoss, SpectralTerms, STFTL
 from sat_models.losses.weighting import AWeighting
 
 
-def build_spectral_loss(node: SpectralConfig, *, sample_rate: float) -> MultiResolutionSTFTLoss:
+def build_spectral_loss(node: SpectralConfig, *, sample_rate: int) -> MultiResolutionSTFTLoss:
     """The spectral loss of autoencoder training, for signals of `sample_rate` Hz."""
     band_counts = node.n_bins or [None] * len(node.fft_sizes)
     return MultiResolutionSTFTLoss(
@@ -32,7 +32,7 @@ def build_spectral_loss(node: SpectralConfig, *, sample_rate: float) -> MultiRes
     )
 
 
-def build_stft_measure(node: EvalSTFT, *, sample_rate: float) -> STFTLoss:
+def build_stft_measure(node: EvalSTFT, *, sample_rate: int) -> STFTLoss:
     """The distance of spectra that a validation reports; the node's own sample rate has priority.
 
     Raises:
@@ -54,7 +54,7 @@ def build_stft_measure(node: EvalSTFT, *, sample_rate: float) -> STFTLoss:
     )
 
 
-def build_mel_measure(node: EvalMel, *, sample_rate: float) -> STFTLoss:
+def build_mel_measure(node: EvalMel, *, sample_rate: int) -> STFTLoss:
     """The distance of mel spectra that a validation reports."""
     return _stft_loss(
         node,
@@ -65,7 +65,7 @@ def build_mel_measure(node: EvalMel, *, sample_rate: float) -> STFTLoss:
     )
 
 
-def build_mel_loss(node: MelConfig, *, sample_rate: float) -> MultiResolutionMelLoss:
+def build_mel_loss(node: MelConfig, *, sample_rate: int) -> MultiResolutionMelLoss:
     """The mel loss of autoencoder training."""
     return MultiResolutionMelLoss(
         sample_rate=sample_rate,
@@ -108,7 +108,7 @@ def _stft_loss(
     *,
     sizes: list[int],
     num_bands: int | None,
-    sample_rate: float,
+    sample_rate: int,
     weighting: AWeighting | None,
 ) -> STFTLoss:
     fft_size, hop_size, win_length = sizes
@@ -126,5 +126,5 @@ def _stft_loss(
     )
 
 
-def _weighting(node: SpectrumConfig, sample_rate: float) -> AWeighting | None:
+def _weighting(node: SpectrumConfig, sample_rate: int) -> AWeighting | None:
     return AWeighting(sample_rate=sample_rate) if node.perceptual_weighting else None

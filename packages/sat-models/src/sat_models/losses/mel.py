@@ -23,7 +23,7 @@ class MultiResolutionMelLoss(nn.Module):
     def __init__(
         self,
         *,
-        sample_rate: float,
+        sample_rate: int,
         num_bands: Sequence[int],
         win_lengths: Sequence[int],
         exponent: float,
@@ -76,7 +76,7 @@ class _MelSpectrogram(nn.Module):
     window: Tensor
     bands: Tensor
 
-    def __init__(self, *, sample_rate: float, num_bands: int, win_length: int) -> None:
+    def __init__(self, *, sample_rate: int, num_bands: int, win_length: int) -> None:
         super().__init__()
         bands = mel_bands(sample_rate=sample_rate, fft_size=win_length, num_bands=num_bands)
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)

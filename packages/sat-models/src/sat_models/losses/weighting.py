@@ -25,7 +25,7 @@ class AWeighting(nn.Module):
 
     taps: Tensor
 
-    def __init__(self, *, sample_rate: float) -> None:
+    def __init__(self, *, sample_rate: int) -> None:
         super().__init__()
         self.register_buffer("taps", a_weighting_taps(sample_rate), persistent=False)
 
@@ -37,7 +37,7 @@ class AWeighting(nn.Module):
         return filtered.view_as(signals)
 
 
-def a_weighting_taps(sample_rate: float) -> Float[Tensor, " k"]:
+def a_weighting_taps(sample_rate: int) -> Float[Tensor, " k"]:
     """The filter whose response comes nearest to A-weighting, in the sense of least squares.
 
     The standard's analogue curve is warped by the bilinear transform and sampled at 512
