@@ -265,7 +265,7 @@ class SumAndDifferenceSTFTLoss(nn.Module):
         self.difference_weight = difference_weight
 
     def forward(
-        self, input: Float[Tensor, "b 2 t"], target: Float[Tensor, "b 2 t"]
+        self, input: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"]
     ) -> Float[Tensor, "*s"]:
         """The distance of two stereo signals.
 
