@@ -1,6 +1,7 @@
 """Table of contents: importing this registers every builder that the package brings."""
 
 import sat_models.backbones.adp
+import sat_models.backbones.autoencoder
 import sat_models.backbones.dance
 import sat_models.backbones.dit
 import sat_models.bottlenecks.dac_rvq
@@ -12,6 +13,11 @@ import sat_models.bottlenecks.softnorm
 import sat_models.bottlenecks.tanh
 import sat_models.bottlenecks.vae
 import sat_models.bottlenecks.wasserstein
+import sat_models.conditioners.audio
+import sat_models.conditioners.clap
+import sat_models.conditioners.phoneme
+import sat_models.conditioners.text
+import sat_models.conditioners.values
 import sat_models.data.audio_dir
 import sat_models.data.latents
 import sat_models.decoders.dac
@@ -32,6 +38,7 @@ import sat_models.encoders.taae
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder
 import sat_models.models.diffusion
+import sat_models.models.hyperencoder
 import sat_models.pretransforms.audiocraft_pretrained
 import sat_models.pretransforms.autoencoder
 import sat_models.pretransforms.dac_pretrained
