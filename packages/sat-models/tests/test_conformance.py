@@ -92,7 +92,28 @@ DECODERS = {
     "taae": {"type": "taae", "config": TAAE},
     "taae-full": {"type": "taae", "config": {**TAAE_FULL, "strides": [3, 2]}},
 }
+ADP = {
+    "in_channels": 3,
+    "channels": 32,
+    "multipliers": [1, 1, 2],
+    "factors": [2, 3],
+    "num_blocks": [1, 2],
+    "attentions": [0, 1, 1],
+    "attention_heads": 2,
+    "attention_multiplier": 2,
+}
+DANCE = {"io_channels": 3, "depth": 3, "n_attn_layers": 1, "channels": [32, 32, 64]}
 BACKBONES = {
+    "adp": {"type": "adp_uncond_1d", "config": ADP},
+    "adp-patch": {
+        "type": "adp_uncond_1d",
+        "config": {**ADP, "patch_size": 2, "use_nearest_upsample": True, "use_skip_scale": False},
+    },
+    "dance": {"type": "DAU1d", "config": {**DANCE, "strides": [2, 2]}},
+    "dance-learned": {
+        "type": "DAU1d",
+        "config": {**DANCE, "strides": [3, 1], "learned_resample": True, "use_snake": True},
+    },
     "dit": {
         "type": "dit",
         "config": {"in_channels": 3, "embed_dim": 64, "depth": 2, "num_heads": 2},

@@ -4,7 +4,11 @@ from sat_config.audio.arc import ARCHeadNode
 from sat_config.audio.bottleneck import BottleneckNode
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.decoder import DecoderNode
-from sat_config.audio.diffusion import DiffusionUncondNode
+from sat_config.audio.diffusion import (
+    DiffusionAutoencoderBackboneNode,
+    DiffusionBackboneNode,
+    DiffusionUncondNode,
+)
 from sat_config.audio.discriminator import DiscriminatorNode
 from sat_config.audio.encoder import EncoderNode
 from sat_config.audio.experiment import AudioExperiment
@@ -12,7 +16,8 @@ from sat_config.audio.lm import CodebookPatternNode
 from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
 from sat_models import MissingBuilderError, build_dataset, build_model
-from sat_models.backbones.base import build_backbone
+from sat_models.backbones.autoencoder import build_autoencoder_backbone
+from sat_models.backbones.base import build_backbone, build_conditioned_backbone
 from sat_models.bottlenecks.base import build_bottleneck
 from sat_models.build import load_builtin
 from sat_models.decoders.base import build_decoder
@@ -29,6 +34,8 @@ BUILDERS = {
     CodebookPatternNode: build_pattern,
     DatasetNode: build_dataset,
     DecoderNode: build_decoder,
+    DiffusionAutoencoderBackboneNode: build_autoencoder_backbone,
+    DiffusionBackboneNode: build_conditioned_backbone,
     DiffusionUncondNode: build_backbone,
     DiscriminatorNode: build_discriminator,
     EncoderNode: build_encoder,

@@ -64,13 +64,14 @@ class ConditionedUNet(ConditionedBackbone):
         *,
         padding_mask: Bool[Tensor, "b l"] | None = None,
     ) -> Float[Tensor, "b d l"]:
-        """Predict from a noisy signal.
+        """Predict from a noisy signal; computed, and returned, in the dtype of the weights.
 
         Raises:
             ValueError: A condition is missing, or one too many.
         """
         if conditioning.prepend is not None:
             raise ValueError("a U-Net takes no tokens before the input")
+        conditioning = conditioning.to(self.model.to_in.dtype)
         prediction: Tensor = self.model(
             x,
             t,

@@ -66,7 +66,8 @@ class Attention(nn.Module):
         q = self.to_q(self.norm(x))
         k, v = self.to_kv(self.norm_context(context)).chunk(2, dim=-1)
         if context_mask is not None:
-            k, v = k * context_mask[..., None], v * context_mask[..., None]
+            shown = context_mask[..., None].to(k.dtype)
+            k, v = k * shown, v * shown
         out: Tensor = self.attention(q, k, v)
         return out
 

@@ -3,6 +3,7 @@
 Names of weights are that project's, as SAT has them.
 """
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -142,6 +143,11 @@ class Patcher(nn.Module):
         self.block = ResnetBlock(
             in_channels, out_channels // patch_size, groups=1, mapping_features=mapping_features
         )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights."""
+        return self.block.block1.project.weight.dtype
 
     def forward(
         self, x: Float[Tensor, "b c t"], mapping: Float[Tensor, "b e"] | None

@@ -114,9 +114,9 @@ class UNet(nn.Module):
         embedding: Float[Tensor, "b k e"] | None = None,
         embedding_mask: Float[Tensor, "b k"] | Bool[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b d2 l"]:
-        """Predict from a noisy signal.
+        """Predict from a noisy signal; computed, and returned, in the dtype of the weights.
 
-        Each condition is there exactly if the network was made for it.
+        Each condition is there exactly if the network was made for it, and of that dtype.
 
         Args:
             x: The signal with noise.
@@ -130,6 +130,7 @@ class UNet(nn.Module):
             ValueError: The length does not fit, or a condition is missing or one too many.
         """
         self._check(x, features=features, channels=channels, embedding=embedding)
+        x = x.to(self.to_in.dtype)
         by = Steering(
             mapping=self._mapping(t, features),
             embedding=self._tokens(embedding, t=t),

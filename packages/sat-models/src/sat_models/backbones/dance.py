@@ -88,7 +88,7 @@ class DanceUNet(Backbone):
         *,
         condition: Float[Tensor, "b c k"] | None = None,
     ) -> Float[Tensor, "b d l"]:
-        """Predict from a noisy signal.
+        """Predict from a noisy signal; computed, and returned, in the dtype of the weights.
 
         Args:
             x: The signal with noise.
@@ -99,24 +99,27 @@ class DanceUNet(Backbone):
             ValueError: The length does not fit, or the condition is missing or one too many.
         """
         self._check(x, condition)
+        x = x.to(self.timestep_embed.weight.dtype)
         parts = [x, self._plane(t, x)]
         if condition is not None:
+            condition = condition.to(x.dtype)
             if condition.shape[-1] != x.shape[-1]:
                 condition = F.interpolate(
                     condition, x.shape[-1], mode="linear", align_corners=False
                 )
             if self.sizes.noisy_condition:
                 strength = torch.rand_like(t) if self.training else torch.zeros_like(t)
-                noise = torch.randn_like(condition) if self.training else 0.0
-                condition = condition + noise * strength[:, None, None]
                 parts.append(self._plane(strength, x))
+                if self.training:
+                    strength = strength[:, None, None].to(x.dtype)
+                    condition = condition + strength * torch.randn_like(condition)
             parts.append(condition)
         prediction: Tensor = self.net(torch.cat(parts, dim=1))
         return prediction
 
     def _plane(self, t: Tensor, x: Tensor) -> Tensor:
         embedding: Tensor = self.timestep_embed(t)[..., None]
-        return embedding.expand(-1, -1, x.shape[-1]).to(x.dtype)
+        return embedding.expand(-1, -1, x.shape[-1])
 
     def _check(self, x: Tensor, condition: Tensor | None) -> None:
         multiple = self.frame_multiple
