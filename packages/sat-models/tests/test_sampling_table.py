@@ -55,6 +55,14 @@ def test_shape_and_dtype_stay(name, dtype):
 
 
 @names
+def test_times_are_exact_in_half_precision(name):
+    seen = []
+    noise = torch.ones(1, 2, 4, dtype=torch.bfloat16)
+    run(name, noise=noise, model_fn=lambda x, t: seen.append(t) or 0 * x, steps=30)
+    assert all(t.dtype == torch.float32 for t in seen)
+
+
+@names
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_few_steps_suffice(name, steps):
     assert run(name, steps=steps).isfinite().all()

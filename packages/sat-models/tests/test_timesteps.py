@@ -1,8 +1,12 @@
 import math
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 
+from sat_config.audio.arc import NoiseDistribution
+from sat_config.audio.diffusion import DistributionShift as DistributionShiftNode
+from sat_config.audio.training import ConditionalTraining, TimestepSamplerOptions
 from sat_models.models.timesteps import (
     ConstantTimesteps,
     DistributionShift,
@@ -11,6 +15,8 @@ from sat_models.models.timesteps import (
     TruncatedLogitNormalTimesteps,
     UniformLogSNRTimesteps,
     UniformTimesteps,
+    build_distribution_shift,
+    build_timestep_sampler,
 )
 
 SAMPLERS = {
@@ -103,3 +109,17 @@ def test_shift_grows_with_the_length_and_stops_at_its_bounds():
     assert times[0] == times[1] == pytest.approx(1 / (1 + math.exp(-0.5)))
     assert times[1] < times[2] < times[3]
     assert times[3] == times[4] == pytest.approx(1 / (1 + math.exp(-1.15)))
+
+
+def test_every_distribution_of_the_schema_is_built():
+    options = TimestepSamplerOptions(mean_logsnr=1.0, std_logsnr=0.5)
+    named = get_args(get_type_hints(ConditionalTraining)["timestep_sampler"])
+    for name in {*named, *get_args(NoiseDistribution)}:
+        assert build_timestep_sampler(name, options=options).draw(3).shape == (3,)
+    assert build_timestep_sampler("log_snr", options=options) == LogSNRTimesteps(1.0, 0.5)
+    assert build_timestep_sampler("denoised", options=options) == ConstantTimesteps(0.0)
+
+
+def test_shift_is_built_from_its_node():
+    assert build_distribution_shift(DistributionShiftNode()) == shift()
+    assert build_distribution_shift(DistributionShiftNode(use_sine=True)) == shift(use_sine=True)

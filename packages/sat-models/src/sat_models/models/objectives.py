@@ -123,7 +123,7 @@ class RFDenoiser(StraightPath):
         return sample_pingpong(model_fn, noise, steps=steps, generator=generator)
 
 
-_OBJECTIVES: dict[str, type[Objective]] = {
+_OBJECTIVES: dict[ObjectiveName, type[Objective]] = {
     "v": VObjective,
     "rectified_flow": RectifiedFlow,
     "rf_denoiser": RFDenoiser,

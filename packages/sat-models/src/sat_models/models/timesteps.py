@@ -6,11 +6,28 @@ Time runs from 0, the clean signal, to 1, noise alone.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
+
+from sat_config.audio.diffusion import DistributionShift as DistributionShiftNode
+from sat_config.audio.training import TimestepSamplerOptions
+
+Name = Literal[
+    "uniform",
+    "logit_normal",
+    "trunc_logit_normal",
+    "log_snr",
+    "one_shot",
+    "denoised",
+    "logsnr_uniform",
+]
+"""All distributions of training, adversarial post-training included."""
+
+ARC_LOG_SNR = (-6.0, 2.0)
 
 
 class TimestepSampler(ABC):
@@ -225,3 +242,32 @@ class DistributionShift:
         """The logarithm of the factor on the odds, for a signal of so many frames."""
         place = (frames - self.min_length) / (self.max_length - self.min_length)
         return self.base_shift + (self.max_shift - self.base_shift) * min(max(place, 0.0), 1.0)
+
+
+def build_timestep_sampler(name: Name, *, options: TimestepSamplerOptions) -> TimestepSampler:
+    """The distribution of a name.
+
+    Args:
+        name: Of the distribution.
+        options: Settings of "log_snr"; the others have none.
+    """
+    return {
+        "uniform": UniformTimesteps(),
+        "logit_normal": LogitNormalTimesteps(),
+        "trunc_logit_normal": TruncatedLogitNormalTimesteps(),
+        "log_snr": LogSNRTimesteps(mean=options.mean_logsnr, std=options.std_logsnr),
+        "one_shot": ConstantTimesteps(1.0),
+        "denoised": ConstantTimesteps(0.0),
+        "logsnr_uniform": UniformLogSNRTimesteps(*ARC_LOG_SNR),
+    }[name]
+
+
+def build_distribution_shift(node: DistributionShiftNode) -> DistributionShift:
+    """The shift of a node."""
+    return DistributionShift(
+        base_shift=node.base_shift,
+        max_shift=node.max_shift,
+        min_length=node.min_length,
+        max_length=node.max_length,
+        use_sine=node.use_sine,
+    )

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from sat_models.sampling.samplers import ModelFn
-from sat_models.sampling.steps import DenoiseFn
+from sat_models.sampling.steps import DenoiseFn, times_of
 
 
 def v_denoiser(model_fn: ModelFn) -> DenoiseFn:
@@ -24,7 +24,7 @@ def v_denoiser(model_fn: ModelFn) -> DenoiseFn:
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         alpha = 1 / math.hypot(1.0, sigma)
-        t = x.new_full((x.shape[0],), math.atan(sigma) * 2 / math.pi)
+        t = times_of(x, math.atan(sigma) * 2 / math.pi)
         return alpha**2 * x - (sigma * alpha) * model_fn(alpha * x, t)
 
     return denoise

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sat_models.layers.noise import randn_like
 from sat_models.sampling.schedules import Schedule, linear_times, log_snr_times
-from sat_models.sampling.steps import Callback, Level, ignore, multistep_2m
+from sat_models.sampling.steps import Callback, Level, ignore, multistep_2m, times_of
 
 ModelFn = Callable[[Tensor, Tensor], Tensor]
 """Noisy signal and time per item to the network's prediction, guided if it is to be."""
@@ -112,7 +112,7 @@ def sample_euler(
     """
     x = noise
     for step, (now, after) in enumerate(pairwise(schedule(steps, t_max=t_max))):
-        direction = model_fn(x, _at(x, now))
+        direction = model_fn(x, times_of(x, now))
         denoised = x - now * direction
         x = x + (after - now) * direction
         callback(step, x, denoised)
@@ -142,10 +142,10 @@ def sample_rk4(
     x = noise
     for step, (now, after) in enumerate(pairwise(schedule(steps, t_max=t_max))):
         width, middle = after - now, (now + after) / 2
-        first = model_fn(x, _at(x, now))
-        second = model_fn(x + width / 2 * first, _at(x, middle))
-        third = model_fn(x + width / 2 * second, _at(x, middle))
-        fourth = model_fn(x + width * third, _at(x, after))
+        first = model_fn(x, times_of(x, now))
+        second = model_fn(x + width / 2 * first, times_of(x, middle))
+        third = model_fn(x + width / 2 * second, times_of(x, middle))
+        fourth = model_fn(x + width * third, times_of(x, after))
         denoised = x - now * first
         x = x + width / 6 * (first + 2 * (second + third) + fourth)
         callback(step, x, denoised)
@@ -174,7 +174,7 @@ def sample_flow_dpmpp(
     """
 
     def denoise(x: Tensor, t: float) -> Tensor:
-        return x - t * model_fn(x, _at(x, t))
+        return x - t * model_fn(x, times_of(x, t))
 
     levels = [Level(signal=1 - t, noise=t) for t in schedule(steps, t_max=t_max)]
     return multistep_2m(denoise, noise, levels=levels, callback=callback)
@@ -206,7 +206,7 @@ def sample_pingpong(
     """
     x = noise
     for step, (now, after) in enumerate(pairwise(schedule(steps, t_max=t_max))):
-        x = denoised = x - now * model_fn(x, _at(x, now))
+        x = denoised = x - now * model_fn(x, times_of(x, now))
         if after > 0:
             x = (1 - after) * denoised + after * randn_like(x, generator=generator)
         callback(step, x, denoised)
@@ -226,7 +226,7 @@ def _ddim(
     last = len(times) - 2
     for step, (now, after) in enumerate(pairwise(times)):
         alpha, sigma = _alpha_sigma(now)
-        velocity, towards_noise = model_fn(x, _at(x, now))
+        velocity, towards_noise = model_fn(x, times_of(x, now))
         denoised = x * alpha - velocity * sigma
         if step == last:
             callback(step, denoised, denoised)
@@ -239,11 +239,6 @@ def _ddim(
             x = x + fresh * randn_like(x, generator=generator)
         callback(step, x, denoised)
     return denoised
-
-
-def _at(x: Tensor, t: float) -> Tensor:
-    """One time per item."""
-    return x.new_full((x.shape[0],), t)
 
 
 def _alpha_sigma(t: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 Callback = Callable[[int, Tensor, Tensor], None]
@@ -16,6 +17,12 @@ DenoiseFn = Callable[[Tensor, float], Tensor]
 
 def ignore(step: int, x: Tensor, denoised: Tensor) -> None:
     """The callback of nobody."""
+
+
+def times_of(x: Tensor, t: float) -> Tensor:
+    """One time per item, in float32 at least: half precision cannot tell neighbouring steps."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return torch.full((x.shape[0],), t, dtype=dtype, device=x.device)
 
 
 @dataclass(frozen=True)
