@@ -38,6 +38,7 @@ import sat_models.encoders.taae
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder
 import sat_models.models.diffusion
+import sat_models.models.diffusion_autoencoder
 import sat_models.models.hyperencoder
 import sat_models.pretransforms.audiocraft_pretrained
 import sat_models.pretransforms.autoencoder
