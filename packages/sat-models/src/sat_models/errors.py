@@ -21,3 +21,7 @@ class MissingBuilderError(UserError):
 
 class SamplerError(UserError):
     """A sampler, or a setting of it, that does not fit the model."""
+
+
+class ConditionError(UserError):
+    """Metadata that a conditioner cannot read, or a pretrained part of it that is not there."""
