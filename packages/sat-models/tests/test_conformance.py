@@ -4,26 +4,59 @@ import msgspec
 import pytest
 import torch
 
-from sat_config.audio.bottleneck import BottleneckNode
 from sat_config.audio.decoder import DecoderNode
 from sat_config.audio.diffusion import DiffusionUncondNode
 from sat_config.audio.encoder import EncoderNode
-from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
 from sat_models.backbones.base import build_backbone
-from sat_models.bottlenecks.base import build_bottleneck
 from sat_models.decoders.base import build_decoder
 from sat_models.encoders.base import build_encoder
-from sat_models.pretransforms.base import build_pretransform
 
 SIZES = {"channels": 4, "latent_dim": 6, "c_mults": [1, 2], "strides": [2, 4]}
 SNAKE = {"use_snake": True, "antialias_activation": True}
+TAAE = {
+    "channels": 8,
+    "latent_dim": 6,
+    "c_mults": [1, 2],
+    "strides": [2, 4],
+    "transformer_depths": [1, 1],
+    "sliding_window": [3, 4],
+}
+TAAE_FULL = {
+    **TAAE,
+    "use_snake": True,
+    "conformer": True,
+    "use_dilated_conv": True,
+    "checkpointing": True,
+    "layer_scale": False,
+}
+SEANET = {"channels": 2, "n_filters": 2, "dimension": 6}
+SEANET_CAUSAL = {
+    **SEANET,
+    "norm": "layer_norm",
+    "lstm": 0,
+    "causal": True,
+    "true_skip": True,
+    "activation": "PReLU",
+    "activation_params": {"init": 0.1},
+}
+LOCAL = {"heads": [2, 2], "depths": [1, 2], "ratios": [2, 3], "local_attn_window_size": 3}
 
 ENCODERS = {
     "oobleck": {"type": "oobleck", "config": {"in_channels": 2, **SIZES}},
     "oobleck-snake": {"type": "oobleck", "config": {"in_channels": 1, **SIZES, **SNAKE}},
     "oobleck-odd": {"type": "oobleck", "config": {**SIZES, "strides": [3, 5]}},
     "oobleck-one": {"type": "oobleck", "config": {**SIZES, "strides": [2, 1]}},
+    "seanet": {"type": "seanet", "config": {**SEANET, "ratios": [2, 3]}},
+    "seanet-causal": {"type": "seanet", "config": {**SEANET_CAUSAL, "ratios": [2, 3]}},
+    "dac": {"type": "dac", "config": {"d_model": 4, "strides": [2, 4]}},
+    "dac-odd": {"type": "dac", "config": {"d_model": 4, "strides": [3, 1], "latent_dim": 6}},
+    "local_attn": {
+        "type": "local_attn",
+        "config": {"in_channels": 2, "out_channels": 6, "embed_dims": [16, 8], **LOCAL},
+    },
+    "taae": {"type": "taae", "config": TAAE},
+    "taae-full": {"type": "taae", "config": {**TAAE_FULL, "c_mults": [1, 1], "strides": [1, 3]}},
 }
 DECODERS = {
     "oobleck": {"type": "oobleck", "config": {"out_channels": 2, **SIZES}},
@@ -34,9 +67,53 @@ DECODERS = {
         "type": "oobleck",
         "config": {**SIZES, "strides": [3, 2], "use_nearest_upsample": True, "final_tanh": False},
     },
+    "seanet": {"type": "seanet", "config": {**SEANET, "ratios": [3, 2]}},
+    "seanet-causal": {
+        "type": "seanet",
+        "config": {
+            **SEANET_CAUSAL,
+            "ratios": [3, 2],
+            "trim_right_ratio": 0.5,
+            "final_activation": "Tanh",
+        },
+    },
+    "dac": {"type": "dac", "config": {"latent_dim": 6, "channels": 8, "rates": [4, 2]}},
+    "dac-odd": {"type": "dac", "config": {"latent_dim": 6, "channels": 8, "rates": [1, 3]}},
+    "local_attn": {
+        "type": "local_attn",
+        "config": {
+            "in_channels": 6,
+            "out_channels": 2,
+            "embed_dims": [8, 16],
+            "causal": True,
+            **LOCAL,
+        },
+    },
+    "taae": {"type": "taae", "config": TAAE},
+    "taae-full": {"type": "taae", "config": {**TAAE_FULL, "strides": [3, 2]}},
 }
-BOTTLENECKS = {"vae": {"type": "vae"}}
+ADP = {
+    "in_channels": 3,
+    "channels": 32,
+    "multipliers": [1, 1, 2],
+    "factors": [2, 3],
+    "num_blocks": [1, 2],
+    "attentions": [0, 1, 1],
+    "attention_heads": 2,
+    "attention_multiplier": 2,
+}
+DANCE = {"io_channels": 3, "depth": 3, "n_attn_layers": 1, "channels": [32, 32, 64]}
 BACKBONES = {
+    "adp": {"type": "adp_uncond_1d", "config": ADP},
+    "adp-patch": {
+        "type": "adp_uncond_1d",
+        "config": {**ADP, "patch_size": 2, "use_nearest_upsample": True, "use_skip_scale": False},
+    },
+    "dance": {"type": "DAU1d", "config": {**DANCE, "strides": [2, 2]}},
+    "dance-learned": {
+        "type": "DAU1d",
+        "config": {**DANCE, "strides": [3, 1], "learned_resample": True, "use_snake": True},
+    },
     "dit": {
         "type": "dit",
         "config": {"in_channels": 3, "embed_dim": 64, "depth": 2, "num_heads": 2},
@@ -53,26 +130,10 @@ BACKBONES = {
         },
     },
 }
-PRETRANSFORMS = {
-    "autoencoder": {
-        "type": "autoencoder",
-        "scale": 2.0,
-        "config": {
-            "encoder": ENCODERS["oobleck"],
-            "decoder": {"type": "oobleck", "config": {**SIZES, "latent_dim": 3}},
-            "bottleneck": {"type": "vae"},
-            "latent_dim": 3,
-            "downsampling_ratio": 8,
-            "io_channels": 2,
-        },
-    }
-}
 EXAMPLES = {
     EncoderNode: ENCODERS,
     DecoderNode: DECODERS,
-    BottleneckNode: BOTTLENECKS,
     DiffusionUncondNode: BACKBONES,
-    PretransformNode: PRETRANSFORMS,
 }
 
 
@@ -138,25 +199,6 @@ def test_decoder(example):
     check_gradients(decoder, y)
 
 
-@every(BottleneckNode)
-def test_bottleneck(example):
-    node = node_of(BottleneckNode, example)
-    bottleneck = build_bottleneck(node)
-    features = torch.randn(2, 4 * node.encoder_channels_per_latent, 5, requires_grad=True)
-
-    def draw(seed):
-        return bottleneck.encode(features, generator=torch.Generator().manual_seed(seed)).latents
-
-    encoding = bottleneck.encode(features)
-    assert encoding.latents.shape == (2, 4, 5)
-    assert all(loss.shape == () and loss.isfinite() for loss in encoding.losses.values())
-    torch.testing.assert_close(draw(5), draw(5), rtol=0, atol=0)
-    certain = [bottleneck.encode(features, sample=False).latents for _ in range(2)]
-    torch.testing.assert_close(*certain, rtol=0, atol=0)
-    (bottleneck.decode(encoding.latents).sum() + sum(encoding.losses.values())).backward()
-    assert features.grad.isfinite().all()
-
-
 @every(DiffusionUncondNode)
 def test_backbone(example):
     node = node_of(DiffusionUncondNode, example)
@@ -168,21 +210,3 @@ def test_backbone(example):
     assert not torch.equal(backbone(x, t / 2), y)
     check_round_trip(lambda: build_backbone(node), backbone, lambda module: module(x, t))
     check_gradients(backbone, y)
-
-
-@every(PretransformNode)
-def test_pretransform(example):
-    node = node_of(PretransformNode, example)
-    pretransform = build_pretransform(node, sample_rate=8000)
-    audio = torch.randn(2, pretransform.channels, 4 * pretransform.hop_length)
-    latents = pretransform.encode(audio, sample=False)
-    assert latents.shape == (2, pretransform.latent_dim, 4)
-    assert pretransform.decode(latents).shape == audio.shape
-    assert not latents.requires_grad
-    torch.testing.assert_close(pretransform.encode(audio, sample=False), latents, rtol=0, atol=0)
-    assert not pretransform.train().training
-    check_round_trip(
-        lambda: build_pretransform(node, sample_rate=8000),
-        pretransform,
-        lambda module: module.encode(audio, sample=False),
-    )

@@ -3,7 +3,6 @@ import torch
 
 import sat_config
 from sat_models import build_model
-from sat_models.backbones.dit import DiffusionTransformer
 from sat_models.models.objectives import RectifiedFlow, VObjective
 from sat_models.sampling.generate import generate_audio, generate_latents
 
@@ -77,11 +76,6 @@ def test_frames_that_do_not_fill_a_patch_are_refused():
 def test_wrong_channels_are_refused_with_wanted_and_got():
     with pytest.raises(ValueError, match=r"\(batch, 3, frames\), got \(1, 2, 6\)"):
         build()(torch.randn(1, 2, 6), torch.rand(1))
-
-
-def test_heads_too_narrow_for_rotary_positions_are_refused():
-    with pytest.raises(ValueError, match="leaves 16 features for each of 4 heads"):
-        DiffusionTransformer(3, width=64, depth=1, num_heads=4, patch_size=1)
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,43 @@
 import pytest
 
+from sat_config.audio.arc import ARCHeadNode
 from sat_config.audio.bottleneck import BottleneckNode
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.decoder import DecoderNode
-from sat_config.audio.diffusion import DiffusionUncondNode
+from sat_config.audio.diffusion import (
+    DiffusionAutoencoderBackboneNode,
+    DiffusionBackboneNode,
+    DiffusionUncondNode,
+)
+from sat_config.audio.discriminator import DiscriminatorNode
 from sat_config.audio.encoder import EncoderNode
 from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.lm import CodebookPatternNode
 from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
 from sat_models import MissingBuilderError, build_dataset, build_model
-from sat_models.backbones.base import build_backbone
+from sat_models.backbones.autoencoder import build_autoencoder_backbone
+from sat_models.backbones.base import build_backbone, build_conditioned_backbone
 from sat_models.bottlenecks.base import build_bottleneck
 from sat_models.build import load_builtin
 from sat_models.decoders.base import build_decoder
+from sat_models.discriminators.arc import build_arc_head
+from sat_models.discriminators.base import build_discriminator
 from sat_models.encoders.base import build_encoder
+from sat_models.language.build_patterns import build_pattern
 from sat_models.pretransforms.base import build_pretransform
 
 BUILDERS = {
+    ARCHeadNode: build_arc_head,
     AudioExperiment: build_model,
     BottleneckNode: build_bottleneck,
+    CodebookPatternNode: build_pattern,
     DatasetNode: build_dataset,
     DecoderNode: build_decoder,
+    DiffusionAutoencoderBackboneNode: build_autoencoder_backbone,
+    DiffusionBackboneNode: build_conditioned_backbone,
     DiffusionUncondNode: build_backbone,
+    DiscriminatorNode: build_discriminator,
     EncoderNode: build_encoder,
     PretransformNode: build_pretransform,
 }

@@ -4,6 +4,8 @@ import torch
 
 from sat_config.audio.pretransform import AutoencoderPretransformNode
 from sat_models.pretransforms.base import build_pretransform
+from sat_models.pretransforms.filter_design import prototype_filter
+from sat_models.pretransforms.wavelet import WaveletPretransform
 
 CODER = {"channels": 4, "c_mults": [1, 2], "strides": [2, 4]}
 NODE = {
@@ -86,3 +88,45 @@ def test_enable_grad_leaves_a_frozen_encoder_frozen():
 def test_enable_grad_respects_no_grad(audio):
     with torch.no_grad():
         assert not build(enable_grad=True).encode(audio).requires_grad
+
+
+def test_half_precision_computes_in_float16_and_hands_out_float32(audio):
+    whole, half = build(), build(model_half=True)
+    half.load_state_dict(whole.state_dict())
+    assert {p.dtype for p in half.parameters()} == {torch.float16}
+    latents = half.encode(audio, sample=False)
+    assert latents.dtype == half.decode(latents).dtype == torch.float32
+    torch.testing.assert_close(latents, whole.encode(audio, sample=False), rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("frames", [20, 128, 300])
+def test_chunks_give_what_one_pass_gives(frames):
+    whole, chunked = build(), build(chunked=True)
+    chunked.load_state_dict(whole.state_dict())
+    audio = torch.randn(2, 2, 8 * frames)
+    encoded = [
+        module.encode(audio, generator=torch.Generator().manual_seed(1))
+        for module in (whole, chunked)
+    ]
+    torch.testing.assert_close(*encoded)
+    torch.testing.assert_close(whole.decode(encoded[0]), chunked.decode(encoded[0]))
+
+
+def test_continuous_autoencoder_has_no_codes(audio):
+    pretransform = build()
+    assert not pretransform.is_discrete
+    with pytest.raises(ValueError, match="has VAEBottleneck, and therefore no codes"):
+        pretransform.encode_tokens(audio)
+    with pytest.raises(ValueError, match="has VAEBottleneck, and therefore no codes"):
+        pretransform.decode_tokens(torch.zeros(1, 2, 4, dtype=torch.long))
+
+
+def test_pqmf_refuses_attenuation_without_a_design():
+    with pytest.raises(ValueError, match="attenuation must be above 8"):
+        prototype_filter(num_bands=4, attenuation=8)
+
+
+def test_wavelet_refuses_lengths_that_its_levels_do_not_divide():
+    pretransform = WaveletPretransform(channels=1, levels=3, wavelet="bior2.2")
+    with pytest.raises(ValueError, match="a length that 8 divides, got 60"):
+        pretransform.encode(torch.zeros(1, 1, 60))

@@ -4,12 +4,23 @@ from itertools import pairwise
 import pytest
 import torch
 
-from sat_models.models.objectives import RectifiedFlow, VObjective
+from sat_models.models.objectives import RectifiedFlow, RFDenoiser, VObjective
+from sat_models.models.timesteps import DistributionShift
+from sat_models.sampling.generate import starting_noise
 from sat_models.sampling.samplers import sample_euler, sample_v_ddim
-from sat_models.sampling.schedules import linear_times, log_snr_times
+from sat_models.sampling.schedules import (
+    linear_times,
+    log_snr_times,
+    polyexponential_sigmas,
+    shifted_times,
+)
+from sat_models.sampling.sigma_samplers import adams_weights
 
-OBJECTIVES = [VObjective(), RectifiedFlow()]
-objectives = pytest.mark.parametrize("objective", OBJECTIVES, ids=["v", "rectified_flow"])
+OBJECTIVES = [VObjective(), RectifiedFlow(), RFDenoiser()]
+objectives = pytest.mark.parametrize(
+    "objective", OBJECTIVES, ids=["v", "rectified_flow", "rf_denoiser"]
+)
+SHIFT = DistributionShift(0.5, 1.15, min_length=8, max_length=64, use_sine=True)
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def test_items_have_times_of_their_own(objective, x0, noise):
     torch.testing.assert_close(noisy, torch.stack([x0[0], noise[1]]))
 
 
-@objectives
+@pytest.mark.parametrize("objective", OBJECTIVES[:2], ids=["v", "rectified_flow"])
 @pytest.mark.parametrize("steps", [1, 7])
 def test_perfect_network_leads_back_to_the_signal(objective, steps, x0, noise):
     def model_fn(x, t):
@@ -59,8 +70,8 @@ def test_perfect_network_leads_back_to_the_signal(objective, steps, x0, noise):
     torch.testing.assert_close(sampled, x0, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("times", [linear_times, log_snr_times])
-@pytest.mark.parametrize("t_max", [1.0, 0.6])
+@pytest.mark.parametrize("times", [linear_times, log_snr_times, shifted_times(SHIFT, frames=30)])
+@pytest.mark.parametrize("t_max", [1.0, 0.6, 0.05])
 @pytest.mark.parametrize("steps", [1, 2, 50])
 def test_times_fall_from_t_max_to_zero(times, t_max, steps):
     found = times(steps, t_max=t_max)
@@ -95,3 +106,22 @@ def test_fresh_noise_comes_from_the_generator(noise):
 def test_sampling_builds_no_graph(noise):
     weight = torch.ones((), requires_grad=True)
     assert not sample_euler(lambda x, t: weight * x, noise, steps=2).requires_grad
+
+
+def test_sigmas_fall_at_even_ratios_and_end_at_nothing():
+    sigmas = polyexponential_sigmas(4, sigma_min=0.1, sigma_max=100.0, rho=1.0)
+    assert sigmas == pytest.approx([100.0, 10.0, 1.0, 0.1, 0.0])
+    assert polyexponential_sigmas(1, sigma_min=0.1, sigma_max=9.0, rho=1.0) == pytest.approx([9, 0])
+
+
+def test_adams_weights_of_even_steps_are_the_textbook_ones():
+    weights = adams_weights([3.0, 2.0, 1.0, 0.0], 4.0)
+    assert weights == pytest.approx([55 / 24, -59 / 24, 37 / 24, -9 / 24])
+    assert adams_weights([0.5], 0.2) == pytest.approx([-0.3])
+
+
+def test_starting_noise_and_later_noise_follow_the_seed_and_differ():
+    noise, generator = starting_noise((2, 3), seed=4, device="cpu")
+    again, _ = starting_noise((2, 3), seed=4, device="cpu")
+    torch.testing.assert_close(noise, again, rtol=0, atol=0)
+    assert not torch.equal(torch.randn((2, 3), generator=generator), noise)

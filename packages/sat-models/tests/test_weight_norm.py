@@ -2,7 +2,11 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations
 
-from sat_models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
+from sat_models.layers.weight_norm import (
+    WeightNormConv1d,
+    WeightNormConvTranspose1d,
+    fold_weight_norm,
+)
 
 
 def conv(bias=True):
@@ -77,3 +81,38 @@ def test_loading_a_plain_weight_leaves_the_given_state_alone():
 def test_wrong_names_are_refused():
     with pytest.raises(RuntimeError, match="weight_v"):
         conv().load_state_dict({"bias": torch.zeros(5), "weight_g": torch.ones(5, 1, 1)})
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_folded_layer_gives_the_same_output_with_plain_names(ours, theirs):
+    own = ours()
+    torch.nn.init.uniform_(own.weight_g)
+    x = torch.randn(2, 3, 16)
+    folded = fold_weight_norm(own)
+    torch.testing.assert_close(folded(x), own(x), rtol=0, atol=0)
+    assert type(folded) is type(theirs())
+    assert set(folded.state_dict()) == {"weight", "bias"}
+
+
+def test_folding_replaces_layers_inside_modules():
+    inner = torch.nn.Sequential(conv(bias=False), torch.nn.ELU())
+    module = torch.nn.ModuleDict({"inner": inner, "other": torch.nn.Linear(2, 2)})
+    module.requires_grad_(False).eval()
+    assert fold_weight_norm(module) is module
+    assert set(module.state_dict()) == {"inner.0.weight", "other.weight", "other.bias"}
+    assert not module["inner"][0].training
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_folded_state_loads_where_nothing_is_folded():
+    own, fresh = conv(), conv()
+    x = torch.randn(2, 3, 16)
+    fresh.load_state_dict(fold_weight_norm(own).state_dict())
+    torch.testing.assert_close(fresh(x), own(x))
+
+
+def test_folding_draws_no_random_numbers():
+    own = conv()
+    before = torch.get_rng_state()
+    fold_weight_norm(own)
+    assert torch.equal(torch.get_rng_state(), before)

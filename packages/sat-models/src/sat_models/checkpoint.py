@@ -36,7 +36,7 @@ _WRAPPERS = {
 }
 # What a module's names may lie below in a file, and what a file's names may lie below in a module.
 _BELOW_IN_FILE = ("pretransform.model.", "pretransform.", "model.")
-_BELOW_IN_MODULE = "model."
+_BELOW_IN_MODULE = ("model.", "model.model.")
 
 _STEP = re.compile(r"step=(\d+)")
 _REFUSED = re.compile(r"GLOBAL (\S+)")
@@ -319,7 +319,8 @@ def _best_view(
     for prefix in _BELOW_IN_FILE:
         inside, others = _below(prefix, tensors)
         views.append((inside, count_firsts(others)))
-    views.append(({_BELOW_IN_MODULE + name: value for name, value in tensors.items()}, {}))
+    for prefix in _BELOW_IN_MODULE:
+        views.append(({prefix + name: value for name, value in tensors.items()}, {}))
     return max(views, key=lambda view: _agreement(view[0], own))
 
 

@@ -17,3 +17,11 @@ class CheckpointError(UserError):
 
 class MissingBuilderError(UserError):
     """A node that is known to the schema but that nothing installed can build."""
+
+
+class SamplerError(UserError):
+    """A sampler, or a setting of it, that does not fit the model."""
+
+
+class ConditionError(UserError):
+    """Metadata that a conditioner cannot read, or a pretrained part of it that is not there."""

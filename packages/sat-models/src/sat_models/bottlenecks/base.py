@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import singledispatch
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sat_config.audio.bottleneck import BottleneckNode
@@ -19,10 +19,12 @@ class Encoding:
     Attributes:
         latents: The latents.
         losses: The bottleneck's own losses, scalars with gradients, by name ("kl").
+        tokens: The codes of a discrete bottleneck; a negative code stands for none.
     """
 
     latents: Float[Tensor, "b d l"]
     losses: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    tokens: Int[Tensor, "b q l"] | None = None
 
 
 class Bottleneck(nn.Module, ABC):
@@ -45,8 +47,56 @@ class Bottleneck(nn.Module, ABC):
         """
 
     @abstractmethod
-    def decode(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b d3 l"]:
-        """Turn latents into a decoder's input."""
+    def decode(
+        self, latents: Float[Tensor, "b d l"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b d3 l"]:
+        """Turn latents into a decoder's input.
+
+        Args:
+            latents: What `encode` returned, or a model made.
+            generator: Source of noise, where a bottleneck adds some; torch's global one if left
+                out.
+        """
+
+
+class DiscreteBottleneck(Bottleneck):
+    """A bottleneck whose latents can be written as integer codes.
+
+    Codes are laid out as batch, codebooks, frames in every bottleneck. Gradients pass the
+    quantization unchanged (straight through).
+
+    Deviation from SAT: some of its quantizers hand out batch, frames, codebooks, and only those of
+    the Descript codec can decode what they hand out.
+
+    Attributes:
+        num_quantizers: Codes per frame.
+        codebook_size: Different values of a code.
+    """
+
+    num_quantizers: int
+    codebook_size: int
+
+    def encode_tokens(
+        self,
+        features: Float[Tensor, "b d2 l"],
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, "b q l"]:
+        """Turn an encoder's features into codes; arguments as of `encode`."""
+        tokens = self.encode(features, sample=sample, generator=generator).tokens
+        assert tokens is not None  # noqa: S101 - every subclass fills them in
+        return tokens
+
+    @abstractmethod
+    def tokens_to_latents(self, tokens: Int[Tensor, "b q l"]) -> Float[Tensor, "b d l"]:
+        """The quantized latents that codes stand for."""
+
+    def decode_tokens(
+        self, tokens: Int[Tensor, "b q l"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b d3 l"]:
+        """Turn codes into a decoder's input; `generator` as of `decode`."""
+        return self.decode(self.tokens_to_latents(tokens), generator=generator)
 
 
 @singledispatch

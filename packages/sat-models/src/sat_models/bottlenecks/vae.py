@@ -30,18 +30,36 @@ class VAEBottleneck(Bottleneck):
         generator: torch.Generator | None = None,
     ) -> Encoding:
         """Draw latents; `d2` is twice their width."""
-        mean, scale = features.chunk(2, dim=1)
-        stdev = functional.softplus(scale) + MIN_STDEV
-        variance = stdev.square()
-        divergence = (mean.square() + variance - variance.log() - 1).sum(dim=1).mean()
-        latents = mean
-        if sample:
-            latents = torch.addcmul(mean, stdev, randn_like(mean, generator=generator))
+        latents, divergence = sample_gaussian(features, sample=sample, generator=generator)
         return Encoding(latents=latents, losses={"kl": divergence})
 
-    def decode(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b d l"]:
+    def decode(
+        self, latents: Float[Tensor, "b d l"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b d l"]:
         """Hand the latents on."""
         return latents
+
+
+def sample_gaussian(
+    features: Float[Tensor, "b d2 l"], *, sample: bool, generator: torch.Generator | None
+) -> tuple[Float[Tensor, "b d l"], Float[Tensor, ""]]:
+    """Draw from the Gaussian that features describe.
+
+    Args:
+        features: Means, then as many scales.
+        sample: Whether to draw, or to take the means.
+        generator: Source of the draw; torch's global one if None.
+
+    Returns:
+        The latents, and the divergence from a unit Gaussian.
+    """
+    mean, scale = features.chunk(2, dim=1)
+    stdev = functional.softplus(scale) + MIN_STDEV
+    variance = stdev.square()
+    divergence = (mean.square() + variance - variance.log() - 1).sum(dim=1).mean()
+    if sample:
+        return torch.addcmul(mean, stdev, randn_like(mean, generator=generator)), divergence
+    return mean, divergence
 
 
 @build_bottleneck.register

@@ -27,3 +27,25 @@ class FourierFeatures(nn.Module):
         """The cosines, then the sines; dtype of the weight."""
         angles = (2 * math.pi) * t.float()[:, None] * self.weight[:, 0].float()
         return torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.weight.dtype)
+
+
+class ScalarFeatures(nn.Module):
+    """A scalar, then sines, then cosines of it at learned frequencies that start out normal.
+
+    Arithmetic is in float32, also in half precision.
+    """
+
+    def __init__(self, features: int) -> None:
+        """Draw the frequencies.
+
+        Args:
+            features: Sines and cosines together; even. The result has one feature more.
+        """
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(features // 2))
+
+    def forward(self, x: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
+        """The scalar and its features; dtype of the weights."""
+        x = x.float()[:, None]
+        angles = (2 * math.pi) * x * self.weights.float()
+        return torch.cat((x, angles.sin(), angles.cos()), dim=-1).to(self.weights.dtype)

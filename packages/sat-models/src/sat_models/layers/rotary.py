@@ -48,8 +48,8 @@ class RotaryEmbedding(nn.Module):
         super().__init__()
         self.register_buffer("inv_freq", BASE ** -(torch.arange(0, width, 2) / width))
 
-    def forward(self, length: int) -> Rotation:
-        """The rotation of positions 0 to `length - 1`."""
-        positions = torch.arange(length, device=self.inv_freq.device, dtype=torch.float32)
-        angles = torch.outer(positions, self.inv_freq.float())  # l r
+    def forward(self, length: int, *, start: int = 0) -> Rotation:
+        """The rotation of `length` positions from `start` on."""
+        positions = torch.arange(start, start + length, device=self.inv_freq.device)
+        angles = torch.outer(positions.float(), self.inv_freq.float())  # l r
         return Rotation(cos=angles.cos(), sin=angles.sin())

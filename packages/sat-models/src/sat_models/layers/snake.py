@@ -36,6 +36,25 @@ class Snake(nn.Module):
         return result
 
 
+class LinearSnake(nn.Module):
+    """x + sin^2(alpha x) / alpha, elementwise; alpha per channel, stored as it is.
+
+    The one-parameter form of Ziyin et al., as in descript-audio-codec. Memory and dtypes are those
+    of `Snake`.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1, channels, 1))
+
+    def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
+        """Apply the activation."""
+        frequency = self.alpha[0].to(torch.promote_types(x.dtype, torch.float32))  # c 1
+        height = (frequency + EPSILON).reciprocal()
+        result: Tensor = _SnakeFunction.apply(x, frequency, height)  # type: ignore[no-untyped-call]
+        return result
+
+
 class _SnakeFunction(torch.autograd.Function):
     """x + height * sin^2(frequency * x), and its derivatives by all three."""
 

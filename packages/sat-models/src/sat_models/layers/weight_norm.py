@@ -50,6 +50,17 @@ class WeightNorm(nn.Module, ABC):
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
         """Convolve `x`; `c2` and `t2` follow from the subclass's numbers."""
 
+    def folded(self) -> nn.Conv1d | nn.ConvTranspose1d:
+        """The same convolution with a plain weight; the bias is shared."""
+        plain = self._unfilled()
+        plain.weight = nn.Parameter(self.kernel().detach(), self.weight_v.requires_grad)
+        plain.bias = self.bias
+        return plain.train(self.training)
+
+    @abstractmethod
+    def _unfilled(self) -> nn.Conv1d | nn.ConvTranspose1d:
+        """A plain convolution with the subclass's numbers, whose weights take no memory."""
+
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
@@ -95,6 +106,18 @@ class WeightNormConv1d(WeightNorm):
             dilation=self.dilation,
         )
 
+    def _unfilled(self) -> nn.Conv1d:
+        out_channels, in_channels, kernel_size = self.weight_v.shape
+        return nn.Conv1d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            device="meta",
+        )
+
 
 class WeightNormConvTranspose1d(WeightNorm):
     """Transposed convolution over time. Its lengths belong to the *input* channels, as in torch."""
@@ -110,6 +133,37 @@ class WeightNormConvTranspose1d(WeightNorm):
         return functional.conv_transpose1d(
             x, self.kernel(), self.bias, stride=self.stride, padding=self.padding
         )
+
+    def _unfilled(self) -> nn.ConvTranspose1d:
+        in_channels, out_channels, kernel_size = self.weight_v.shape
+        return nn.ConvTranspose1d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            device="meta",
+        )
+
+
+def fold_weight_norm(module: nn.Module) -> nn.Module:
+    """Multiply direction and length of every weight-normalised convolution out to a plain weight.
+
+    The output stays the same and takes less work; the state dict then has `weight` in place of
+    `weight_g` and `weight_v`, and loads into a module that is not folded, too. Meant for inference:
+    training would go another way from here.
+
+    Args:
+        module: Any module; convolutions inside it are replaced in place.
+
+    Returns:
+        The module, or what replaces it if it is such a convolution itself.
+    """
+    if isinstance(module, WeightNorm):
+        return module.folded()
+    for name, child in module.named_children():
+        setattr(module, name, fold_weight_norm(child))
+    return module
 
 
 def same_length_conv(

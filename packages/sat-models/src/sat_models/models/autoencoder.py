@@ -1,14 +1,20 @@
 """The audio autoencoder: pretransform, encoder, bottleneck, decoder, inverse pretransform."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.audio.experiment import AutoencoderExperiment
-from sat_models.bottlenecks.base import Bottleneck, Encoding, build_bottleneck
+from sat_models.bottlenecks.base import (
+    Bottleneck,
+    DiscreteBottleneck,
+    Encoding,
+    build_bottleneck,
+)
 from sat_models.build import build_model
 from sat_models.decoders.base import Decoder, build_decoder
 from sat_models.encoders.base import Encoder, build_encoder
@@ -118,10 +124,70 @@ class AudioAutoencoder(nn.Module):
             return Encoding(latents=features)
         return self.bottleneck.encode(features, sample=sample, generator=generator)
 
-    def decode(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b c t"]:
-        """Turn latents into audio of `l * hop_length` samples."""
+    def decode(
+        self, latents: Float[Tensor, "b d l"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c t"]:
+        """Turn latents into audio of `l * hop_length` samples.
+
+        Args:
+            latents: What `encode` returned, or a model made.
+            generator: Source of noise, where the bottleneck adds some for the decoder; torch's
+                global one if left out.
+        """
+        return self.decoder_for(latents)(latents, generator)
+
+    def decoder_for(
+        self, latents: Float[Tensor, "b d l"]
+    ) -> Callable[[Tensor, torch.Generator | None], Tensor]:
+        """A function that decodes pieces of these latents as `decode` does the whole.
+
+        It depends on the latents only in a model that adapts to them.
+        """
+        return self._decode
+
+    def encode_tokens(
+        self,
+        audio: Float[Tensor, "b c t"],
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, "b q l"]:
+        """Turn audio into integer codes; arguments as of `encode`.
+
+        Raises:
+            ValueError: The bottleneck has no codes, or as of `encode`.
+        """
+        bottleneck = self.discrete_bottleneck()
+        return bottleneck.encode_tokens(self.features(audio), sample=sample, generator=generator)
+
+    def decode_tokens(
+        self, tokens: Int[Tensor, "b q l"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b c t"]:
+        """Turn integer codes into audio of `l * hop_length` samples; `generator` as of `decode`.
+
+        Raises:
+            ValueError: The bottleneck has no codes.
+        """
+        return self._to_audio(self.discrete_bottleneck().decode_tokens(tokens, generator=generator))
+
+    def discrete_bottleneck(self) -> DiscreteBottleneck:
+        """The bottleneck, as one that has codes.
+
+        Raises:
+            ValueError: It has none.
+        """
+        if isinstance(self.bottleneck, DiscreteBottleneck):
+            return self.bottleneck
+        name = "no bottleneck" if self.bottleneck is None else type(self.bottleneck).__name__
+        raise ValueError(f"this autoencoder has {name}, and therefore no codes")
+
+    def _decode(self, latents: Tensor, generator: torch.Generator | None) -> Tensor:
         if self.bottleneck is not None:
-            latents = self.bottleneck.decode(latents)
+            latents = self.bottleneck.decode(latents, generator=generator)
+        return self._to_audio(latents)
+
+    def _to_audio(self, latents: Tensor) -> Tensor:
+        """What decoder and pretransform make of what the bottleneck hands on."""
         audio: Tensor = self.decoder(latents)
         if self.pretransform is not None:
             audio = self.pretransform.decode(audio)
@@ -150,8 +216,8 @@ def build_autoencoder(node: AutoencoderConfig, *, sample_rate: int) -> AudioAuto
     decoder = build_decoder(node.decoder)
     bottleneck = None if node.bottleneck is None else build_bottleneck(node.bottleneck)
     for part, module in zip(parts, (encoder, decoder, bottleneck), strict=True):
-        if part is not None and module is not None:
-            module.requires_grad_(part.requires_grad)
+        if part is not None and module is not None and not part.requires_grad:
+            module.requires_grad_(False)
     pretransform = None
     if node.pretransform is not None:
         pretransform = build_pretransform(node.pretransform, sample_rate=sample_rate)

@@ -83,8 +83,32 @@ def encode_in_chunks(
     return torch.cat(kept, dim=-1)
 
 
+def features_in_chunks(
+    model: AudioAutoencoder, audio: Float[Tensor, "b c t"], *, chunk: int, overlap: int
+) -> Float[Tensor, "b d2 l"]:
+    """What the encoder makes of audio, chunk by chunk, before the bottleneck.
+
+    Args:
+        model: The autoencoder.
+        audio: Samples in [-1, 1]; `t` a multiple of the hop length.
+        chunk: Latent frames per chunk.
+        overlap: Latent frames that neighbouring chunks share.
+    """
+    hop = model.hop_length
+    kept = []
+    for part in plan_chunks(audio.shape[-1] // hop, chunk=chunk, overlap=overlap):
+        features = model.features(audio[..., part.start * hop : part.stop * hop])
+        kept.append(features[..., part.keep_start - part.start : part.keep_stop - part.start])
+    return torch.cat(kept, dim=-1)
+
+
 def decode_in_chunks(
-    model: AudioAutoencoder, latents: Float[Tensor, "b d l"], *, chunk: int, overlap: int
+    model: AudioAutoencoder,
+    latents: Float[Tensor, "b d l"],
+    *,
+    chunk: int,
+    overlap: int,
+    generator: torch.Generator | None = None,
 ) -> Float[Tensor, "b c t"]:
     """Decode latents chunk by chunk.
 
@@ -93,11 +117,12 @@ def decode_in_chunks(
         latents: The latents.
         chunk: Latent frames per chunk.
         overlap: Latent frames that neighbouring chunks share.
+        generator: Source of noise, where the bottleneck adds some; torch's global one if left out.
     """
-    hop = model.hop_length
+    hop, decode = model.hop_length, model.decoder_for(latents)
     kept = []
     for part in plan_chunks(latents.shape[-1], chunk=chunk, overlap=overlap):
-        audio = model.decode(latents[..., part.start : part.stop])
+        audio = decode(latents[..., part.start : part.stop], generator)
         first, end = part.keep_start - part.start, part.keep_stop - part.start
         kept.append(audio[..., first * hop : end * hop])
     return torch.cat(kept, dim=-1)

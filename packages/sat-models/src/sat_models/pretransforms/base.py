@@ -5,7 +5,7 @@ from functools import singledispatch
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sat_config.audio.pretransform import PretransformNode
@@ -30,7 +30,12 @@ class Pretransform(nn.Module, ABC):
         hop_length: Samples per frame of it.
         scale: What `encode` divides by, for latents that were encoded without this object.
         enable_grad: Whether its weights are trained.
+        num_quantizers: Codes per frame, where there are codes.
+        codebook_size: Different values of a code, where there are codes.
     """
+
+    num_quantizers: int | None = None
+    codebook_size: int | None = None
 
     channels: int
     latent_dim: int
@@ -60,6 +65,33 @@ class Pretransform(nn.Module, ABC):
     @abstractmethod
     def decode(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b c t"]:
         """Turn latents into audio; `t` is `l * hop_length`."""
+
+    def encode_tokens(
+        self,
+        audio: Float[Tensor, "b c t"],
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, "b q l"]:
+        """Turn audio into integer codes; arguments as of `encode`.
+
+        Raises:
+            ValueError: There are no codes.
+        """
+        raise ValueError(f"{type(self).__name__} has no codes")
+
+    def decode_tokens(self, tokens: Int[Tensor, "b q l"]) -> Float[Tensor, "b c t"]:
+        """Turn integer codes into audio.
+
+        Raises:
+            ValueError: There are no codes.
+        """
+        raise ValueError(f"{type(self).__name__} has no codes")
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether what comes out can be written as integer codes."""
+        return self.num_quantizers is not None
 
     def train(self: P, mode: bool = True) -> P:
         """Follow the mode of the model around it only if its weights are trained."""

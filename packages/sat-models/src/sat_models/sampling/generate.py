@@ -18,8 +18,7 @@ def generate_latents(
 ) -> Float[Tensor, "b d l"]:
     """Sample latents with the sampler that suits the model's objective, without gradients.
 
-    Deviation from SAT: the initial noise is drawn on the CPU from a generator of its own, so that a
-    seed means the same on every device, and nothing outside changes.
+    Noise comes from generators of its own; see `starting_noise`.
 
     Args:
         model: The model, in eval mode.
@@ -32,9 +31,33 @@ def generate_latents(
     Raises:
         ValueError: The network cannot take that many frames.
     """
+    noise, generator = starting_noise(
+        (num_samples, model.io_channels, frames), seed=seed, device=device
+    )
+    return model.objective.sample(model, noise, steps=steps, generator=generator)
+
+
+def starting_noise(
+    shape: tuple[int, ...], *, seed: int, device: torch.device | str
+) -> tuple[Float[Tensor, "..."], torch.Generator]:
+    """Standard normal noise to start from, and the source of what a sampler draws later.
+
+    Deviation from SAT: the noise is drawn on the CPU, so that a seed starts from the same noise on
+    every device; later noise is the same on one device. Torch's global state is not touched.
+
+    Args:
+        shape: Of the noise.
+        seed: Decides both.
+        device: Where both are to be.
+
+    Returns:
+        The noise, and a generator on the device.
+    """
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((num_samples, model.io_channels, frames), generator=generator)
-    return model.objective.sample(model, noise.to(device), steps=steps)
+    noise = torch.randn(shape, generator=generator)
+    if torch.device(device).type != "cpu":
+        generator = torch.Generator(device).manual_seed(seed)
+    return noise.to(device), generator
 
 
 def generate_audio(

@@ -1,0 +1,1 @@
+"""Conditioners: from metadata to embeddings."""

@@ -1,0 +1,1 @@
+"""Networks that learn to tell what a model made from what was recorded."""

@@ -1,0 +1,1 @@
+"""Language models over the codes of discrete autoencoders."""

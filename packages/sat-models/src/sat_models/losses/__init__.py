@@ -1,0 +1,1 @@
+"""Distances between signals, spectra and latents, as functions and modules without weights."""

@@ -1,0 +1,40 @@
+"""Diffusion autoencoders against numbers that stable-audio-tools computed (see golden.py)."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+import sat_config
+from sat_models.build import build_model
+
+HERE = Path(__file__).parent
+CASES = HERE / "cases" / "diffusion_autoencoders"
+
+spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
+golden = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(golden)
+
+
+def predict(model, x):
+    torch.manual_seed(7)
+    latents = model.encode(x["audio"]).latents
+    return model(x["audio"], x["t"], model.condition_for(latents))
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*.json")), ids=lambda path: path.stem)
+def test_golden_case_agrees(path):
+    case = golden.load(path)
+    model = build_model(sat_config.decode(case.config))
+    case.load_into(model)
+    model.eval()
+    x = case.inputs()
+    torch.manual_seed(7)
+    case.check_all("encode", {"latents": model.encode(x["audio"]).latents})
+    case.check_all("velocity", {"v": predict(model, x)})
+    if "decode" in case.steps:
+        torch.manual_seed(8)
+        case.check_all("decode", {"audio": model.decode(x["latents"], steps=3)})
+    golden.probe_loss(predict(model, x)).backward()
+    case.check_grad_norms("grad", model)
