@@ -17,6 +17,7 @@ from sat_models.data.batch import AudioBatch, BadItem, Item, Sample
 from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
 from sat_models.data.ledger import Ledger
 from sat_models.errors import AudioError, DataError
+from sat_models.support import refuse_unsupported
 
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".aif", ".aiff", ".opus")
 
@@ -168,6 +169,8 @@ def build_audio_dir(
         DataError: A folder is missing or empty, no file can be opened, or one cannot and may not
             be skipped.
     """
+    for number, folder in enumerate(node.datasets):
+        refuse_unsupported(folder, ("id", "path"), where=f"dataset.datasets[{number}]")
     found = find_audio(node)
     with ThreadPoolExecutor() as pool:
         probed = list(pool.map(lambda file: _probe(file, channels), found))

@@ -14,6 +14,7 @@ from sat_models.data.batch import BadItem, Item, LatentBatch, Sample
 from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
+from sat_models.support import refuse_unsupported
 
 FORMAT = "sat-latents"
 VERSION = 1
@@ -238,6 +239,11 @@ def build_latents(
         DataError: A folder is not finished or does not fit the others or the sample rate, or no
             item is as long as the crop.
     """
+    refuse_unsupported(
+        node, ("datasets", "latent_crop_length", "random_crop", "drop_last"), where="dataset"
+    )
+    for number, folder in enumerate(node.datasets):
+        refuse_unsupported(folder, ("id", "path"), where=f"dataset.datasets[{number}]")
     folders = [read_details(folder.path) for folder in node.datasets]
     _check_alike(folders, sample_rate=sample_rate)
     entries = [(details, e) for details in folders for e in read_manifest(details.folder)]

@@ -17,11 +17,15 @@ from sat_models.data.batch import AudioBatch
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
 from sat_models.models.autoencoder import AudioAutoencoder
+from sat_models.support import UnsupportedError, refuse_unsupported
 from sat_train.losses.distance import SpectralDistance
 from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
 from sat_train.methods.base import Batch, Demo, Method, build_method
 
 MAX_DEMOS = 8
+
+FIXED_WEIGHTS = {"quantizer_loss": 1.0, "codebook_loss": 1.0, "commitment_loss": 0.25}
+"""Weights of the quantizers' own losses, which SAT's files cannot set."""
 
 
 class SpectralLoss(nn.Module):
@@ -69,7 +73,7 @@ class AutoencoderMethod(Method):
     ) -> None:
         super().__init__(
             seed=seed,
-            learning_rate=training.learning_rate,
+            learning_rate=training.rate,
             demo_every=training.demo.demo_every,
         )
         self.autoencoder = autoencoder
@@ -161,6 +165,7 @@ def _build(
     training: AutoencoderTraining, *, model: nn.Module, experiment: AudioExperiment
 ) -> AutoencoderMethod:
     assert isinstance(model, AudioAutoencoder)
+    _refuse_unsupported(training)
     method = AutoencoderMethod(model, training=training, seed=experiment.seed)
     shortest = method.spectral.channels.shortest_signal
     if experiment.sample_size < shortest:
@@ -172,6 +177,25 @@ def _build(
     return method
 
 
+def _refuse_unsupported(training: AutoencoderTraining) -> None:
+    where = "training"
+    refuse_unsupported(training, ("learning_rate", "loss_configs", "demo"), where=where)
+    losses = training.loss_configs
+    if losses.discriminator is not None:
+        raise UnsupportedError(
+            "this version trains autoencoders without a discriminator: write a table"
+            " [training.loss_configs] with spectral and time losses and no discriminator (left"
+            " out, it stands for stable-audio-tools' own set, which has one)"
+        )
+    where = f"{where}.loss_configs"
+    refuse_unsupported(losses, ("spectral", "time", "bottleneck"), where=where)
+    named = {"spectral": losses.spectral, "time": losses.time, "bottleneck": losses.bottleneck}
+    for name, node in named.items():
+        refuse_unsupported(node, ("type", "config", "weights"), where=f"{where}.{name}")
+    sizes = ("fft_sizes", "hop_sizes", "win_lengths")
+    refuse_unsupported(losses.spectral.config, sizes, where=f"{where}.spectral.config")
+
+
 def _spectral_loss(losses: AutoencoderLosses) -> MultiResolutionSTFTLoss:
     sizes = losses.spectral.config
     return MultiResolutionSTFTLoss(
@@ -180,7 +204,7 @@ def _spectral_loss(losses: AutoencoderLosses) -> MultiResolutionSTFTLoss:
 
 
 def _weights(losses: AutoencoderLosses) -> dict[str, float]:
-    weights: dict[str, float] = {}
+    weights = dict(FIXED_WEIGHTS)
     for node in (losses.spectral.weights, losses.time.weights, losses.bottleneck.weights):
         weights |= msgspec.structs.asdict(node)
     return weights

@@ -16,6 +16,7 @@ from sat_models.data.latents import LatentDataset, check_latents
 from sat_models.models.diffusion import DiffusionModel
 from sat_models.pretransforms.autoencoder import AutoencoderPretransform
 from sat_models.sampling.generate import generate_audio
+from sat_models.support import refuse_unsupported
 from sat_train.methods.base import Batch, Demo, Method, build_method
 
 
@@ -126,6 +127,7 @@ def _build(
     training: DiffusionUncondTraining, *, model: nn.Module, experiment: AudioExperiment
 ) -> DiffusionMethod:
     assert isinstance(model, DiffusionModel)
+    refuse_unsupported(training, ("learning_rate", "pre_encoded", "demo"), where="training")
     return DiffusionMethod(
         model,
         training=training,
