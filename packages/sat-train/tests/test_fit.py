@@ -3,7 +3,8 @@ import json
 import logging
 import shutil
 
-import msgspec
+import msgspecimport warnings
+
 import pytest
 import soundfile
 import torch
@@ -17,7 +18,10 @@ from sat_train import RunResult, fit
 
 
 def run(document, **changes):
-    return fit(sat_config.decode({**document, **changes}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sat_config.ConfigWarning)
+        experiment = sat_config.decode({**document, **changes})
+    return fit(experiment)
 
 
 def rows(result):
