@@ -5,8 +5,6 @@ import pytest
 import soundfile
 import torch
 
-import sat_config
-
 SAMPLE_RATE = 8000
 CODER = {"channels": 4, "c_mults": [1, 2], "strides": [2, 4]}
 SIZES = {"fft_sizes": [128, 64], "hop_sizes": [32, 16], "win_lengths": [128, 64]}
@@ -93,10 +91,6 @@ def diffusion_document(autoencoder_document):
             "demo": {"demo_steps": 2, "num_demos": 2},
         },
     }
-
-
-def decode(document):
-    return sat_config.decode(document)
 
 
 def _folder(path):

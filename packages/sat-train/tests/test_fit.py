@@ -1,10 +1,12 @@
 import csv
+import hashlib
 import json
 import logging
 import shutil
+import signal
+import warnings
 
-import msgspecimport warnings
-
+import msgspec
 import pytest
 import soundfile
 import torch
@@ -75,8 +77,6 @@ def test_run_folder_holds_everything(finished):
 
 def test_folder_is_named_by_time_and_configuration(finished):
     result, experiment = finished
-    import hashlib
-
     text = sat_config.dumps(experiment, format="json")
     date, time, short_hash = result.run_folder.name.split("-")
     assert (len(date), len(time)) == (8, 6)
@@ -209,9 +209,7 @@ def test_failing_demo_is_logged_and_training_goes_on(autoencoder_document, monke
     assert "no demo at step 2" in caplog.text
 
 
-def test_working_directory_and_threads_handlers_stay(autoencoder_document, tmp_path, monkeypatch):
-    import signal
-
+def test_working_directory_and_signal_handlers_stay(autoencoder_document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     run(autoencoder_document, save_dir="out", max_steps=1)

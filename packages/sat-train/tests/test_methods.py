@@ -135,6 +135,12 @@ def test_diffusion_demos_are_audio_and_the_same_every_time(diffusion_document):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_crop_of_broken_patches_is_refused(diffusion_document):
+    diffusion_document["model"]["config"]["patch_size"] = 5
+    with pytest.raises(UserError, match=r"256 is 32 frames.*to a multiple of 40"):
+        build(diffusion_document)
+
+
 def test_training_block_that_nothing_trains_by_is_named(autoencoder_document):
     class Strange(Node, kw_only=True):
         """Unknown."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.training import DiffusionUncondTraining
+from sat_config.errors import UserError
 from sat_models.checkpoint import fingerprint
 from sat_models.data.batch import LatentBatch
 from sat_models.data.dataset import ItemDataset
@@ -128,9 +129,11 @@ def _build(
 ) -> DiffusionMethod:
     assert isinstance(model, DiffusionModel)
     refuse_unsupported(training, ("learning_rate", "pre_encoded", "demo"), where="training")
-    return DiffusionMethod(
-        model,
-        training=training,
-        seed=experiment.seed,
-        demo_frames=experiment.sample_size // model.hop_length,
-    )
+    frames = experiment.sample_size // model.hop_length
+    if frames % model.frame_multiple:
+        raise UserError(
+            f"sample_size {experiment.sample_size} is {frames} frames of the model, whose"
+            f" model.config.patch_size wants a multiple of {model.frame_multiple}: set sample_size"
+            f" to a multiple of {model.frame_multiple * model.hop_length}"
+        )
+    return DiffusionMethod(model, training=training, seed=experiment.seed, demo_frames=frames)
