@@ -268,10 +268,18 @@ def test_include_with_a_name_that_no_file_can_have_is_refused(toy, write):
     assert (problem.code, problem.line) == ("unreadable", 4)
 
 
-def test_unknown_preset_is_a_missing_file(toy, write):
-    problem = only(write("top.toml", f'{BASE}include = "sat:no_such_preset"'))
-    assert (problem.code, problem.line) == ("missing-file", 4)
-    assert "no_such_preset.toml" in problem.message
+def test_unknown_preset_names_the_known_ones_and_the_nearest(toy, write):
+    problem = only(write("top.toml", f'{BASE}include = "sat:stable_audio_2.0"'))
+    assert (problem.code, problem.line) == ("unknown-preset", 4)
+    assert problem.message == "sat:stable_audio_2.0: no preset of this name is shipped"
+    assert problem.suggestion == "sat:stable_audio_2_0"
+    assert "sat:dance_diffusion_base, " in problem.allowed
+    assert ", sat:datasets/s3_wds_example" in problem.allowed
+
+
+@pytest.mark.parametrize("name", ["sat:", "sat:../sat_config", "sat:datasets/", "sat:/etc/a"])
+def test_preset_is_no_path(toy, write, name):
+    assert only(write("top.toml", f'{BASE}include = "{name}"')).code == "unknown-preset"
 
 
 # ----------------------------------------------------------------------------------- merging tags

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import hints, positions, upgrade
+from sat_config import hints, positions, shipped, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
@@ -74,13 +74,15 @@ class DocumentError(Exception):
 
 
 def read(path: str | os.PathLike[str]) -> Document:
-    """Read a TOML or JSON file, or a `defaults.ini`.
+    """Read a TOML or JSON file, a `defaults.ini`, or a shipped preset ("sat:NAME").
 
     Raises:
         DocumentError: It cannot be read, is not what its suffix says, or holds what no
             configuration can (duplicate keys, NaN, dates, extreme nesting).
     """
     name = os.fspath(path)
+    if name.startswith(shipped.PREFIX):
+        name = _preset(name)
     text = _read_text(name)
     language = name.lower().rpartition(".")[2]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
@@ -185,6 +187,24 @@ def _read_text(name: str) -> str:
     if not text.strip():
         raise refuse("empty-file", "the file is empty")
     return text
+
+
+def _preset(name: str) -> str:
+    """The file of a preset."""
+    if (found := shipped.find(name)) is not None:
+        return found
+    from difflib import get_close_matches
+
+    known = shipped.names()
+    raise DocumentError(
+        Problem(
+            code="unknown-preset",
+            message="no preset of this name is shipped",
+            file=name,
+            allowed=", ".join(known),
+            suggestion=next(iter(get_close_matches(name, known, n=1)), None),
+        )
+    )
 
 
 def _similar_file(name: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import document, schema
+from sat_config import document, schema, shipped
 from sat_config.document import Document, DocumentError, Source, Table, at, kind_of
 from sat_config.errors import Path, Problem, format_path
 from sat_config.schema import Slot
@@ -198,6 +198,7 @@ def _mounted(
                 problem = msgspec.structs.replace(
                     here,
                     message=f"{_short(name)}: {problem.message}",
+                    allowed=problem.allowed,
                     suggestion=problem.suggestion,
                 )
             problems.append(problem)
@@ -276,9 +277,8 @@ def _keys(dotted: str) -> Path:
 
 def _locate(source: Source, name: str) -> str:
     """Where a named layer lies: a shipped preset, or relative to the naming file."""
-    if name.startswith("sat:"):
-        folder = os.path.join(os.path.dirname(__file__), "presets")
-        return os.path.join(folder, f"{name.removeprefix('sat:')}.toml")
+    if name.startswith(shipped.PREFIX):
+        return shipped.find(name) or name
     return os.path.normpath(os.path.join(source.folder, os.path.expanduser(name)))
 
 

@@ -19,6 +19,7 @@ from sat_config import (
     registry,
     rules,
     schema,
+    shipped,
 )
 from sat_config.document import Document, DocumentError, Table
 from sat_config.errors import ConfigError, ConfigWarning, Path, Problem, format_path
@@ -236,7 +237,7 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
 
 def _from_here(value: Any, folder: str) -> Any:  # noqa: ANN401 - a layer key's value
     """A layer reference of the command line, which starts from the working directory."""
-    if isinstance(value, str) and not value.startswith("sat:"):
+    if isinstance(value, str) and not value.startswith(shipped.PREFIX):
         return os.path.relpath(os.path.expanduser(value), folder) if value else value
     if isinstance(value, list):
         return [_from_here(item, folder) for item in value]
