@@ -2,6 +2,7 @@ import pytest
 
 from sat_config.audio.arc import ARCHeadNode
 from sat_config.audio.bottleneck import BottleneckNode
+from sat_config.audio.conditioner import ConditionerNode
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.decoder import DecoderNode
 from sat_config.audio.diffusion import (
@@ -20,6 +21,7 @@ from sat_models.backbones.autoencoder import build_autoencoder_backbone
 from sat_models.backbones.base import build_backbone, build_conditioned_backbone
 from sat_models.bottlenecks.base import build_bottleneck
 from sat_models.build import load_builtin
+from sat_models.conditioners.base import build_conditioner
 from sat_models.decoders.base import build_decoder
 from sat_models.discriminators.arc import build_arc_head
 from sat_models.discriminators.base import build_discriminator
@@ -32,6 +34,7 @@ BUILDERS = {
     AudioExperiment: build_model,
     BottleneckNode: build_bottleneck,
     CodebookPatternNode: build_pattern,
+    ConditionerNode: build_conditioner,
     DatasetNode: build_dataset,
     DecoderNode: build_decoder,
     DiffusionAutoencoderBackboneNode: build_autoencoder_backbone,

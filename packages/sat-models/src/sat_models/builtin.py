@@ -37,6 +37,7 @@ import sat_models.encoders.seanet
 import sat_models.encoders.taae
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder
+import sat_models.models.conditioned_diffusion
 import sat_models.models.diffusion
 import sat_models.models.diffusion_autoencoder
 import sat_models.models.hyperencoder

@@ -226,8 +226,8 @@ def load_clap(
     if missing:
         raise CheckpointError(
             f"{path} does not fit a CLAP model with audio_model_type {config.audio_model_type!r}"
-            f" and enable_fusion {config.enable_fusion}: it lacks {len(missing)} weights, the first is"
-            f" {missing[0]}"
+            f" and enable_fusion {config.enable_fusion}: it lacks {len(missing)} weights, the first"
+            f" is {missing[0]}"
         )
     return clap
 
