@@ -140,20 +140,25 @@ def test_short_file_is_padded_and_masked(folder):
 )
 def test_share_of_crops_is_flipped_in_sign(folder, share, expected):
     flipped = build(node(folder, random_crop=False, phase_flip=share))
-    plain = build(node(folder), training=False)[1].values
+    plain = build(node(folder, random_crop=False), training=False)[1].values
     values = [flipped[Draw(epoch, 1)].values for epoch in range(200)]
     count = sum(torch.equal(value, -plain) for value in values)
     assert count in expected
     assert sum(torch.equal(value, plain) for value in values) == 200 - count
 
 
-def test_validation_takes_the_start_of_every_file_unflipped(folder):
-    dataset = build(node(folder, phase_flip=1.0), training=False)
+def test_validation_takes_the_start_of_every_file_unflipped_without_random_crops(folder):
+    dataset = build(node(folder, random_crop=False, phase_flip=1.0), training=False)
     for index, file in enumerate(find_audio(node(folder))):
         expected = read_audio(file.path, start=0, num_samples=SIZE, sample_rate=RATE, channels=2)
         sample = dataset[Draw(7, index)]
         assert sample.item.start_sample == 0
         assert torch.equal(sample.values[:, : expected.shape[1]], expected)
+
+
+def test_validation_never_flips(folder):
+    crops = [build(node(folder, phase_flip=share), training=False)[Draw(7, 1)] for share in (0, 1)]
+    assert torch.equal(crops[0].values, crops[1].values)
 
 
 def test_dataset_ends_like_a_sequence(folder):
@@ -198,6 +203,6 @@ def test_folder_of_bad_files_only_is_an_error_with_reasons(tmp_path):
 
 
 def test_file_that_fails_when_it_is_read_comes_as_a_bad_item(folder):
-    dataset = build(node(folder), training=False)
+    dataset = build(node(folder, random_crop=False), training=False)
     (folder / "long.wav").unlink()
     assert dataset[1] == BadItem(str(folder / "long.wav"), f"{folder}/long.wav: no such file", 0)

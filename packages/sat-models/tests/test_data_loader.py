@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from msgspec import structs
 
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.audio.dataset import AudioDirNode, Folder
@@ -94,7 +95,16 @@ def test_training_goes_on_where_it_was_stopped(node):
     assert same(take(node, 8, first_batch=4), take(node, 12)[4:])
 
 
-def test_validation_is_one_pass_in_order_and_the_same_every_time(node):
+def test_validation_draws_the_same_crops_every_time_and_enough_of_them(node):
+    first, second = (list(loader(node, training=False)) for _ in range(2))
+    items = [item for batch in first for item in batch.items]
+    assert len(items) == 20  # four times five files, to have at least 16
+    assert len({item.start_sample for item in items if item.id == "a/4.wav"}) == 4
+    assert same(first, second)
+
+
+def test_validation_without_random_crops_is_one_pass_in_order(node):
+    node = structs.replace(node, random_crop=False)
     batches = loader(node, training=False, num_workers=2)
     assert len(batches) == 3
     first, second = list(batches), list(batches)
@@ -120,6 +130,7 @@ def spoil(node, number):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_bad_item_is_recorded_and_its_batch_is_smaller(node, tmp_path, num_workers):
     ledger = Ledger(tmp_path / "bad.jsonl", on_bad_file="skip")
+    node = structs.replace(node, random_crop=False)
     batches = loader(node, training=False, ledger=ledger, num_workers=num_workers)
     spoil(node, 1)
     assert [[item.id for item in batch.items] for batch in batches] == [

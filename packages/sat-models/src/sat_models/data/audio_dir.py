@@ -79,8 +79,8 @@ def find_audio(node: AudioDirNode) -> list[AudioFile]:
 class AudioDirDataset(ItemDataset):
     """One crop per file and epoch, however long the file is.
 
-    In training the crop lies at a random place (unless `random_crop` is off) and some are flipped
-    in sign; otherwise it is the start of the file as it is. A shorter file is padded with zeros.
+    The crop lies at a random place, or at the start where `random_crop` is off; in training some
+    are flipped in sign. A shorter file is padded with zeros.
     Unlike in SAT, no silent or broken file is replaced by another.
     """
 
@@ -116,6 +116,11 @@ class AudioDirDataset(ItemDataset):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def draws_crops(self) -> bool:
+        """Whether crops lie at random places."""
+        return self._random_crop
 
     def __getitem__(self, index: int | Draw) -> Sample | BadItem:
         """The crop of one file in one epoch."""
@@ -188,7 +193,7 @@ def build_audio_dir(
         sample_size=sample_size,
         channels=channels,
         seed=seed,
-        random_crop=training and node.random_crop,
+        random_crop=node.random_crop,
         phase_flip=node.phase_flip if training else 0.0,
     )
 

@@ -34,6 +34,11 @@ class Draw:
 class ItemDataset(ABC, Dataset[Sample | BadItem]):
     """A dataset whose items are the same whichever process reads them, in whatever order."""
 
+    @property
+    def draws_crops(self) -> bool:
+        """Whether an item is another part of its file in another epoch."""
+        return False
+
     @abstractmethod
     def __len__(self) -> int:
         """Items per epoch."""

@@ -1,5 +1,6 @@
 """From a dataset node to batches."""
 
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from sat_models.data.ledger import Ledger
 from sat_models.data.sampler import EpochStream, OnePass
 from sat_models.errors import DataError
 
+VALIDATION_CROPS = 16
+"""What a validation measures at least, where it may crop files at several places."""
+
 
 def build_loader(
     experiment: AudioExperiment,
@@ -31,9 +35,10 @@ def build_loader(
 
     Training never ends: the loader has no length, and epochs follow each other in one stream (see
     `EpochStream`), so that a dataset smaller than a batch, or a batch size that does not divide it,
-    trains like any other. Validation is one pass in order, from the start of every file, the last
-    batch included. Which items a batch holds depends on the seed and the batch's number only, never
-    on the number of workers.
+    trains like any other. Validation is one pass in order, the last batch included; where crops are
+    drawn at random, they are the same at every validation, and a small dataset gives several per
+    file (`VALIDATION_CROPS` in all). Which items a batch holds depends on the seed and the batch's
+    number only, never on the number of workers.
 
     Args:
         experiment: Gives the shape of items, batch size, workers and seed.
@@ -73,7 +78,11 @@ def build_loader(
         )
     else:
         batches = OnePass(
-            len(dataset), batch_size=experiment.batch_size, rank=rank, world_size=world_size
+            len(dataset),
+            batch_size=experiment.batch_size,
+            epochs=math.ceil(VALIDATION_CROPS / len(dataset)) if dataset.draws_crops else 1,
+            rank=rank,
+            world_size=world_size,
         )
     return BatchLoader(
         dataset,

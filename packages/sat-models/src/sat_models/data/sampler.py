@@ -73,25 +73,32 @@ class EpochStream(Sampler[list[Draw]]):
 
 
 class OnePass(Sampler[list[Draw]]):
-    """Validation batches: every item once, in order, always as in epoch 0."""
+    """Validation batches: every item in order, always in the same few epochs."""
 
     def __init__(
-        self, num_items: int, *, batch_size: int, rank: int = 0, world_size: int = 1
+        self,
+        num_items: int,
+        *,
+        batch_size: int,
+        epochs: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """Describe the pass.
 
         Args:
             num_items: Items of the dataset.
             batch_size: Items per batch; the last one may have fewer.
+            epochs: How often each item comes; with other crops each time, if crops are drawn.
             rank: Which of the processes this is; they take turns.
             world_size: How many processes share the pass.
         """
-        starts = range(0, num_items, batch_size)[rank::world_size]
-        self._batches = [range(at, min(at + batch_size, num_items)) for at in starts]
+        draws = [Draw(epoch, index) for epoch in range(epochs) for index in range(num_items)]
+        starts = range(0, len(draws), batch_size)[rank::world_size]
+        self._batches = [draws[at : at + batch_size] for at in starts]
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        for batch in self._batches:
-            yield [Draw(0, index) for index in batch]
+        yield from self._batches
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -1,10 +1,11 @@
 """The one distance that validations report, whatever loss a model was trained with."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sat_train.losses.stft import MultiResolutionSTFTLoss
+from sat_train.losses.stft import STFTLoss
 
 SIZES = (2048, 512, 128)
 
@@ -12,25 +13,58 @@ SIZES = (2048, 512, 128)
 class SpectralDistance(nn.Module):
     """Multi-resolution STFT distance with fixed settings, so that runs can be compared.
 
-    Spectral convergence plus log-magnitude distance (`STFTLoss`), averaged over transforms of
-    2048, 512 and 128 samples with a hop of a quarter and a Hann window of the full length, each
-    channel for itself, the true signal as reference. 0 is a perfect copy. What returning silence
-    costs depends on the signal, which is why validations report that too. Sizes are in samples:
-    values at different sample rates do not compare.
+    Spectral convergence plus log-magnitude distance, averaged over transforms of 2048, 512 and 128
+    samples with a hop of a quarter and a Hann window of the full length, the true signal as
+    reference. 0 is a perfect copy. What returning silence costs depends on the signal, which is why
+    validations report that too. Sizes are in samples: values at different sample rates do not
+    compare.
+
+    Sums are taken over everything that is measured before they are divided. The mean of one
+    quotient per item, as a loss has it, would be ruled by the quietest item: before a recording
+    begins, any sound at all is many times the true one.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.loss = MultiResolutionSTFTLoss(
-            fft_sizes=SIZES, hop_sizes=[size // 4 for size in SIZES], win_lengths=SIZES
+        self.resolutions = nn.ModuleList(
+            STFTLoss(fft_size=size, hop_size=size // 4, win_length=size) for size in SIZES
         )
+
+    def sums(
+        self, audio: Float[Tensor, "b c t"], reference: Float[Tensor, "b c t"]
+    ) -> Float[Tensor, "3 4"]:
+        """What `value` needs, to be added up over items: one row per resolution.
+
+        Squared difference and squared reference of the magnitudes, absolute difference of their
+        logarithms, and how many there are. Very short signals are padded with zeros.
+        """
+        missing = max(0, SIZES[0] - reference.shape[-1])
+        got, want = (functional.pad(x, (0, missing)).flatten(0, 1) for x in (audio, reference))
+        return torch.stack([_sums(loss, got, want) for loss in self.resolutions])
+
+    def value(self, sums: Float[Tensor, "3 4"]) -> Float[Tensor, ""]:
+        """The distance that added sums amount to."""
+        difference, reference, logarithms, count = sums.unbind(1)
+        result: Tensor = ((difference / reference).sqrt() + logarithms / count).mean()
+        return result
 
     def forward(
         self, audio: Float[Tensor, "b c t"], reference: Float[Tensor, "b c t"]
     ) -> Float[Tensor, ""]:
-        """The distance of `audio` from `reference`; both are zero-padded if they are very short."""
-        missing = max(0, SIZES[0] - reference.shape[-1])
-        result: Tensor = self.loss(
-            functional.pad(audio, (0, missing)), functional.pad(reference, (0, missing))
-        )
-        return result
+        """The distance of `audio` from `reference`."""
+        return self.value(self.sums(audio, reference))
+
+
+def _sums(
+    loss: nn.Module, got: Float[Tensor, "s t"], want: Float[Tensor, "s t"]
+) -> Float[Tensor, " 4"]:
+    assert isinstance(loss, STFTLoss)
+    made, true = loss.magnitudes(got).double(), loss.magnitudes(want).double()
+    return torch.stack(
+        [
+            (true - made).square().sum(),
+            true.square().sum(),
+            (true.log() - made.log()).abs().sum(),
+            torch.tensor(float(true.numel()), dtype=torch.float64, device=true.device),
+        ]
+    )

@@ -104,18 +104,21 @@ class AutoencoderMethod(Method):
         return self.autoencoder.decode(latents).float()
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The mean distance over all items, and that of returning silence."""
-        distances = []
+        """The distance over all items together, and that of returning silence."""
+        sums: list[Tensor] = []
         for batch in batches:
             audio = _waveforms(batch)
             decoded = self.reconstruct(audio)
             for index, length in enumerate(batch.padding_mask.sum(1).tolist()):
                 got = decoded[index : index + 1, :, :length]
                 want = audio[index : index + 1, :, : got.shape[-1]]
-                silence = self.distance(torch.zeros_like(want), want)
-                distances.append(torch.stack([self.distance(got, want), silence]))
-        mrstft, silence = torch.stack(distances).mean(0).tolist()
-        return {"val/mrstft": mrstft, "val/mrstft_silence": silence}
+                silence = self.distance.sums(torch.zeros_like(want), want)
+                sums.append(torch.stack([self.distance.sums(got, want), silence]))
+        reconstruction, silence = torch.stack(sums).sum(0)
+        return {
+            "val/mrstft": float(self.distance.value(reconstruction)),
+            "val/mrstft_silence": float(self.distance.value(silence)),
+        }
 
     def demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
         """Originals and reconstructions of the first eight items."""
