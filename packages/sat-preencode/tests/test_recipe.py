@@ -388,6 +388,7 @@ def test_other_places_of_the_same_data_and_weights_are_welcome(world, encodes):
     assert str(moved) in (world.latents / "details.json").read_text()
 
 
+@pytest.mark.filterwarnings("ignore::sat_config.ConfigWarning")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -135,6 +135,7 @@ def test_diffusion_demos_are_audio_and_the_same_every_time(diffusion_document):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore::sat_config.ConfigWarning")
 def test_crop_of_broken_patches_is_refused(diffusion_document):
     diffusion_document["model"]["config"]["patch_size"] = 5
     with pytest.raises(UserError, match=r"256 is 32 frames.*to a multiple of 40"):
