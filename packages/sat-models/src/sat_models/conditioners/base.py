@@ -27,7 +27,7 @@ class Condition:
         mask: True for tokens or frames that are no padding; None if there is no telling.
     """
 
-    embeddings: Float[Tensor, "b *_"]
+    embeddings: Float[Tensor, "b ..."]
     mask: Bool[Tensor, "b _"] | None
 
 
