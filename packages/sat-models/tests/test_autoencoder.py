@@ -156,3 +156,43 @@ def test_inner_pretransform_multiplies_the_hop_length_and_lets_gradients_through
     result.audio.sum().backward()
     assert all(p.grad is not None for p in model.decoder.parameters())
     assert all(p.grad is None for p in model.pretransform.parameters())
+
+
+DISCRETE = {
+    "bottleneck": {"type": "fsq", "config": {"levels": [5, 4, 3], "keep_num_codebooks_dim": True}},
+    "encoder__config__latent_dim": 3,
+}
+
+
+def test_codes_decode_to_what_their_latents_decode_to():
+    model, x = build(**DISCRETE), audio()
+    tokens = model.encode_tokens(x)
+    assert tokens.shape == (2, 1, 5)
+    torch.testing.assert_close(model.decode_tokens(tokens), model(x).audio)
+
+
+def test_codes_of_a_continuous_bottleneck_are_refused():
+    with pytest.raises(ValueError, match="has VAEBottleneck, and therefore no codes"):
+        build().encode_tokens(audio())
+    with pytest.raises(ValueError, match="has no bottleneck, and therefore no codes"):
+        build(bottleneck=None, encoder__config__latent_dim=3).encode_tokens(audio())
+
+
+def test_generator_decides_the_noise_for_the_decoder():
+    wasserstein = {"type": "wasserstein", "config": {"noise_augment_dim": 2}}
+    model = build(
+        bottleneck=wasserstein, encoder__config__latent_dim=3, decoder__config__latent_dim=5
+    )
+    latents = torch.randn(1, 3, 4)
+    one, two, other = (
+        model.decode(latents, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    torch.testing.assert_close(one, two, rtol=0, atol=0)
+    assert not torch.equal(one, other)
+
+
+def test_bottleneck_that_is_frozen_by_itself_stays_frozen():
+    softnorm = {"type": "softnorm", "config": {"dim": 3, "freeze": True}}
+    model = build(bottleneck=softnorm, encoder__config__latent_dim=3)
+    assert not any(p.requires_grad for p in model.bottleneck.parameters())
+    assert all(p.requires_grad for p in model.encoder.parameters())

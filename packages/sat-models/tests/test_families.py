@@ -13,7 +13,7 @@ from sat_config.audio.diffusion import (
 from sat_config.audio.discriminator import DiscriminatorNode
 from sat_config.audio.encoder import EncoderNode
 from sat_config.audio.experiment import AudioExperiment
-from sat_config.audio.lm import CodebookPatternNode
+from sat_config.audio.lm import CodebookPatternNode, LMBackboneNode
 from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
 from sat_models import MissingBuilderError, build_dataset, build_model
@@ -27,6 +27,7 @@ from sat_models.decoders.base import build_decoder
 from sat_models.discriminators.arc import build_arc_head
 from sat_models.discriminators.base import build_discriminator
 from sat_models.encoders.base import build_encoder
+from sat_models.language.backbone import build_lm_backbone
 from sat_models.language.build_patterns import build_pattern
 from sat_models.pretransforms.base import build_pretransform
 
@@ -43,6 +44,7 @@ BUILDERS = {
     DiffusionUncondNode: build_backbone,
     DiscriminatorNode: build_discriminator,
     EncoderNode: build_encoder,
+    LMBackboneNode: build_lm_backbone,
     PretransformNode: build_pretransform,
 }
 SETTINGS = {"optimizer", "scheduler", "condition display"}

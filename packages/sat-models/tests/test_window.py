@@ -68,3 +68,37 @@ def test_context_of_another_length_is_seen_whole():
 def test_half_precision_stays():
     inputs = [x.bfloat16() for x in heads()]
     assert attend(*inputs, window=Window(2, 3)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "window",
+    [EVERYWHERE, CAUSAL, Window(2, 3), Window(3, None), Window(None, 1), Window(1, 0)],
+    ids=str,
+)
+def test_masked_keys_are_not_seen(window):
+    query, key, value = heads()
+    mask = torch.ones(2, LENGTH, dtype=torch.bool)
+    mask[0, 17:] = False
+    result = attend(query, key, value, window=window, key_mask=mask)
+    short = [x[:1, :, :17] for x in (query, key, value)]
+    torch.testing.assert_close(result[:1, :, :17], attend(*short, window=window))
+    whole = attend(query, key, value, window=window)
+    torch.testing.assert_close(result[1], whole[1])
+    result.sum().backward()
+    assert all(x.grad.isfinite().all() for x in (query, key, value))
+
+
+@pytest.mark.parametrize("window", [EVERYWHERE, CAUSAL, Window(2, 3), Window(3, None)], ids=str)
+def test_queries_may_be_the_last_of_the_tokens(window):
+    query, key, value = heads()
+    last = attend(query[..., -4:, :], key, value, window=window)
+    torch.testing.assert_close(last, attend(query, key, value, window=window)[..., -4:, :])
+
+
+def test_where_no_key_is_seen_zeros_are_gathered():
+    query, key, value = heads()
+    mask = torch.zeros(2, LENGTH, dtype=torch.bool)
+    mask[1, 0] = True
+    result = attend(query, key, value, window=EVERYWHERE, key_mask=mask)
+    assert not result[0].any()
+    torch.testing.assert_close(result[1], value[1, :, :1].expand(-1, LENGTH, -1))

@@ -35,12 +35,14 @@ import sat_models.encoders.local_attn
 import sat_models.encoders.oobleck
 import sat_models.encoders.seanet
 import sat_models.encoders.taae
+import sat_models.language.backbone
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder
 import sat_models.models.conditioned_diffusion
 import sat_models.models.diffusion
 import sat_models.models.diffusion_autoencoder
 import sat_models.models.hyperencoder
+import sat_models.models.language_model
 import sat_models.pretransforms.audiocraft_pretrained
 import sat_models.pretransforms.autoencoder
 import sat_models.pretransforms.dac_pretrained

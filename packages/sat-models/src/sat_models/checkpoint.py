@@ -319,10 +319,10 @@ def _best_view(
     for prefix in _BELOW_IN_FILE:
         inside, others = _below(prefix, tensors)
         views.append((inside, count_firsts(others)))
-    views += [
-        ({prefix + name: value for name, value in tensors.items()}, {})
+    views.extend(
+        ({prefix + name: value for name, value in tensors.items()}, dict[str, int]())
         for prefix in _BELOW_IN_MODULE
-    ]
+    )
     return max(views, key=lambda view: _agreement(view[0], own))
 
 

@@ -44,6 +44,7 @@ def build(case):
 def run(case, network, call):
     """The result of a call, and the tokens after every layer."""
     x = case.inputs()
+    x |= {name: value.bool() for name, value in x.items() if name.endswith("_mask")}
     conditioning = Conditioning(**{ours: x[name] for name, ours in NAMES.items() if name in x})
     numbers = {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", call)}
     if "exit_layer_ix" in numbers:
@@ -57,8 +58,7 @@ def run(case, network, call):
     )
     negative = None
     if "negative" in call:
-        mask = x["neg_mask"].bool()
-        negative = Conditioning(cross_attention=x["neg_cond"], cross_attention_mask=mask)
+        negative = Conditioning(cross_attention=x["neg_cond"], cross_attention_mask=x["neg_mask"])
     predict = guided(
         network, conditioning, guidance, objective=network.objective, negative=negative
     )

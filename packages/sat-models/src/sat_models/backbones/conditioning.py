@@ -38,7 +38,8 @@ class Conditioning:
         """The same with zeros to cross-attend to and to put before the input.
 
         That is what "no condition" means in training and in guidance. Global conditions and
-        channels stay, and so do masks, as in SAT.
+        channels stay, and so do masks, as in SAT. Deviation: an item loses both or none, there
+        training draws for each of the two.
 
         Args:
             items: Which items of the batch lose their conditions; all of them if left out.

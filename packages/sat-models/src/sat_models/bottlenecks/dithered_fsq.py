@@ -24,6 +24,8 @@ class DitheredFSQBottleneck(DiscreteBottleneck):
     Deviation from SAT: codes are laid out as everywhere else, and can be decoded.
     """
 
+    step: Tensor
+
     def __init__(self, levels: Sequence[int], *, num_codebooks: int, noise_dropout: float) -> None:
         """Lay out the grid.
 
@@ -39,8 +41,6 @@ class DitheredFSQBottleneck(DiscreteBottleneck):
         self.noise_dropout = noise_dropout
         counts = torch.tensor(levels, dtype=torch.float32).repeat(num_codebooks)[:, None]
         self.register_buffer("step", 2 / (counts - 1), persistent=False)  # d 1
-
-    step: Tensor
 
     def encode(
         self,

@@ -24,6 +24,11 @@ class FSQ(nn.Module):
     float32 whatever the dtype of the weights.
     """
 
+    reach: Tensor
+    offset: Tensor
+    shift: Tensor
+    half_width: Tensor
+
     def __init__(
         self, channels: int, *, levels: Sequence[int], num_codebooks: int, projection_bias: bool
     ) -> None:
@@ -55,11 +60,6 @@ class FSQ(nn.Module):
         }
         for name, value in constants.items():  # d 1
             self.register_buffer(name, value.float(), persistent=False)
-
-    reach: Tensor
-    offset: Tensor
-    shift: Tensor
-    half_width: Tensor
 
     def forward(
         self, x: Float[Tensor, "b d l"]

@@ -22,12 +22,13 @@ class Condition:
     """What comes out of a conditioner, for a batch.
 
     Attributes:
-        embeddings: One embedding per token, one for the item, or channels and frames of a signal.
+        embeddings: One embedding per token (`b k e`), one for the item (`b e`), or channels and
+            frames of a signal (`b c l`).
         mask: True for tokens or frames that are no padding; None if there is no telling.
     """
 
-    embeddings: Float[Tensor, "b k e"] | Float[Tensor, "b c l"] | Float[Tensor, "b e"]
-    mask: Bool[Tensor, "b k"] | None
+    embeddings: Float[Tensor, "b ..."]
+    mask: Bool[Tensor, "b _"] | None
 
 
 class Conditioner(nn.Module, ABC):

@@ -2,7 +2,7 @@
 
 import string
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ PADDING, OTHER, NUM_SPECIAL = 0, 1, 2
 IGNORED = frozenset((" ", *string.punctuation))
 
 
+@runtime_checkable
 class Phonemizer(Protocol):
     """What g2p_en's `G2p` does."""
 

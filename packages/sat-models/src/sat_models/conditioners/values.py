@@ -86,7 +86,7 @@ class NumberConditioner(Conditioner):
 class ListConditioner(Conditioner):
     """A learned embedding for each of a list of values, and one for any other."""
 
-    def __init__(self, output_dim: int, *, options: Sequence[str | float]) -> None:
+    def __init__(self, output_dim: int, *, options: Sequence[object]) -> None:
         """Draw the table.
 
         Args:

@@ -33,6 +33,11 @@ class AttentionCache:
     values: Float[Tensor, "b h k d"] | None = None
     context: Float[Tensor, "n b h k d"] | None = None
 
+    @property
+    def length(self) -> int:
+        """Tokens so far."""
+        return 0 if self.keys is None else self.keys.shape[-2]
+
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add new tokens, and return those of all."""
         if self.keys is not None and self.values is not None:

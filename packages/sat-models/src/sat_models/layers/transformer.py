@@ -98,11 +98,10 @@ class TransformerBlock(nn.Module):
             context: What the second attention attends to; without it that branch is left out.
             modulation: Six numbers per feature, added to the layer's own: scale, shift and gate of
                 the attention, then of the feed-forward network. Without it neither is modulated.
-            cache: The tokens before these. Not for layers with convolutions or positions of their
-                own.
+            cache: The tokens before these. Not for layers with convolutions or scaled features.
         """
         if rotation is None and self.rope is not None:
-            rotation = self.rope(x.shape[1])
+            rotation = self.rope(x.shape[1], start=0 if cache is None else cache.length)
         first, second = (None, None) if modulation is None else self._modulations(modulation)
         shifted = _shift(self.pre_norm(x), first)
         branch = self.self_attn(shifted, rotation=rotation, mask=mask, cache=cache)
@@ -142,17 +141,24 @@ def _gate(x: Tensor, modulation: Tensor | None) -> Tensor:
     return x if modulation is None else x * torch.sigmoid(1 - modulation[:, 2])
 
 
-@dataclass
+@dataclass(frozen=True)
 class TransformerCache:
     """What a transformer keeps of the tokens that it has seen.
 
     Attributes:
         layers: Of each layer.
-        length: Tokens so far, those that were put before the sequence included.
     """
 
-    layers: list[AttentionCache]
-    length: int = 0
+    layers: tuple[AttentionCache, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens so far, those that were put before the sequence included."""
+        return self.layers[0].length
+
+
+def _started(cache: TransformerCache | None) -> bool:
+    return cache is not None and cache.length > 0
 
 
 class ContinuousTransformer(nn.Module):
@@ -228,7 +234,7 @@ class ContinuousTransformer(nn.Module):
             cache: The tokens before these, when a sequence comes in pieces: prepended tokens come
                 with the first piece only, and a mask with none.
         """
-        tokens, mask = self._enter(x, mask, prepended, started=cache is not None and cache.length)
+        tokens, mask = self._enter(x, mask, prepended, started=_started(cache))
         tokens = self._run(self.layers, tokens, mask, context, condition, cache)
         result: Tensor = self.project_out(tokens[:, -x.shape[1] :])
         return result
@@ -264,10 +270,10 @@ class ContinuousTransformer(nn.Module):
 
     def new_cache(self) -> TransformerCache:
         """The cache of a sequence that has not begun."""
-        return TransformerCache([AttentionCache() for _ in self.layers])
+        return TransformerCache(tuple(AttentionCache() for _ in self.layers))
 
     def _enter(
-        self, x: Tensor, mask: Tensor | None, prepended: Tokens | None, *, started: bool | int
+        self, x: Tensor, mask: Tensor | None, prepended: Tokens | None, *, started: bool
     ) -> tuple[Tensor, Tensor | None]:
         """All tokens of the inner width, and their mask if any of them has one."""
         parts = [Tokens(self.project_in(x), mask)]
@@ -316,6 +322,4 @@ class ContinuousTransformer(nn.Module):
                 tokens = checkpoint(apply, tokens, use_reentrant=False, preserve_rng_state=False)
             else:
                 tokens = apply(tokens)
-        if cache is not None:
-            cache.length = start + length
         return tokens
