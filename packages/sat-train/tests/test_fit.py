@@ -333,3 +333,25 @@ def test_unreadable_file_is_left_out_and_written_down(autoencoder_document, clip
 def test_run_without_bad_files_has_no_ledger(finished):
     result, _ = finished
     assert not (result.run_folder / "bad_files.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"logger": "wandb"}, {"strategy": "ddp"}, {"runtime": {"compile": True}}, {"save_top_k": 3}],
+)
+def test_run_key_that_nothing_acts_on_is_refused(setting, autoencoder_document, tmp_path):
+    (key,) = setting
+    refused(autoencoder_document, UserError, f"does not act on {key}", tmp_path, **setting)
+
+
+def test_discriminator_is_refused(autoencoder_document, tmp_path):
+    training = {k: v for k, v in autoencoder_document["training"].items() if k != "loss_configs"}
+    refused(autoencoder_document, UserError, "without a discriminator", tmp_path, training=training)
+
+
+def test_metadata_module_is_refused(autoencoder_document, tmp_path):
+    (tmp_path / "meta.py").write_text("")
+    dataset = autoencoder_document["dataset"]
+    folder = {**dataset["datasets"][0], "custom_metadata_module": str(tmp_path / "meta.py")}
+    changed = {**dataset, "datasets": [folder]}
+    refused(autoencoder_document, UserError, "custom_metadata_module", tmp_path, dataset=changed)

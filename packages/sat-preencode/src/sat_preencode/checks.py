@@ -5,6 +5,7 @@ from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
 from sat_models.data.latents import DETAILS, MANIFEST
+from sat_models.support import refuse_unsupported
 from sat_preencode.errors import PreencodeError
 from sat_preencode.store import BAD_FILES
 
@@ -14,6 +15,7 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
 
     Raises:
         PreencodeError: It is not, or has none.
+        UnsupportedError: A setting is made that nothing here acts on.
     """
     if not isinstance(experiment, AudioExperiment):
         raise PreencodeError(f"{type(experiment).__name__} is not an experiment on audio")
@@ -22,7 +24,11 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
             "the experiment has no [preencode] table; add\n\n"
             '[preencode]\noutput_path = "latents"\ncheckpoint = "runs/NAME/latest"'
         )
-    return experiment, experiment.preencode
+    refuse_unsupported(experiment, set(experiment.__struct_fields__) - {"runtime"}, where="")
+    table = experiment.preencode
+    honoured = set(table.__struct_fields__) - {"model_half", "limit_batches"}
+    refuse_unsupported(table, honoured, where="preencode")
+    return experiment, table
 
 
 def audio_node(experiment: AudioExperiment) -> AudioDirNode:

@@ -12,6 +12,7 @@ from pytorch_lightning.plugins.precision import HalfPrecision
 
 from sat_config import Experiment, UserError, dumps
 from sat_models.data.loader import BatchLoader
+from sat_models.support import refuse_unsupported
 from sat_train.callbacks.checkpoint import Checkpoints
 from sat_train.callbacks.demos import Demos
 from sat_train.callbacks.metrics import TrainingMetrics
@@ -26,6 +27,19 @@ from sat_train.resume import Resume
 from sat_train.run_folder import RunFolder
 
 MODEL_KEYS = ("model_type", "sample_rate", "sample_size", "audio_channels", "model", "training")
+
+NOT_ACTED_ON = {
+    "project",
+    "num_nodes",
+    "strategy",
+    "save_top_k",
+    "remove_pretransform_weight_norm",
+    "logger",
+    "max_bad_share",
+    "runtime",
+    "inference",
+}
+"""Run keys that the schema reads and training does not act on: refused where they are set."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +98,10 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
     """Make the Trainer, still without callbacks; nothing is written before it is used.
 
     Raises:
+        UnsupportedError: A run key is set that nothing here acts on.
         UserError: The machine cannot do what `accelerator`, `devices` or `precision` ask for.
     """
+    refuse_unsupported(experiment, set(experiment.__struct_fields__) - NOT_ACTED_ON, where="")
     devices, precision = experiment.devices, experiment.precision
     half = precision == "bf16-true"
     try:

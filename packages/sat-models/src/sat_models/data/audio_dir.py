@@ -57,7 +57,8 @@ def find_audio(node: AudioDirNode) -> list[AudioFile]:
     """
     seen: set[str] = set()
     files = []
-    for folder in node.datasets:
+    for number, folder in enumerate(node.datasets):
+        refuse_unsupported(folder, ("id", "path"), where=f"dataset.datasets[{number}]")
         if folder.id in seen:
             raise DataError(
                 f"two folders of the dataset have the id {folder.id!r}; name them apart"
@@ -174,8 +175,6 @@ def build_audio_dir(
         DataError: A folder is missing or empty, no file can be opened, or one cannot and may not
             be skipped.
     """
-    for number, folder in enumerate(node.datasets):
-        refuse_unsupported(folder, ("id", "path"), where=f"dataset.datasets[{number}]")
     found = find_audio(node)
     with ThreadPoolExecutor() as pool:
         probed = list(pool.map(lambda file: _probe(file, channels), found))
