@@ -399,6 +399,11 @@ def test_node_without_a_required_key_is_refused(family, tag, least):
             {"type": "wavelet", "config": {"channels": 2, "levels": 2, "wavelet": "db4"}},
             "wavelet",
         ),
+        (
+            "pretransform",
+            {"type": "wavelet", "config": {"channels": 2, "levels": 99, "wavelet": "bior4.4"}},
+            "levels",
+        ),
         ("pretransform", {"type": "pqmf", "config": {"num_bands": 12}}, "num_bands"),
     ],
 )

@@ -947,6 +947,7 @@ def test_condition_channels_count_in_the_groups_of_a_unet():
         ({}, []),
         ({"kernel_size": 4}, ["SAT-E126"]),
         ({"depth": 4}, ["SAT-E126", "SAT-E126"]),
+        ({"depth": 2**62}, ["SAT-E126", "SAT-E126"]),
         ({"depth": 4, "channels": [32] * 4}, ["SAT-E126"]),
         ({"depth": 4, "channels": [32] * 4, "strides": [2] * 3}, []),
         ({"learned_resample": False}, ["SAT-E126"]),
