@@ -446,6 +446,7 @@ def test_problem_of_an_override_names_the_word(toy, write):
         (Annotated[float, Meta(gt=0, lt=1)], "a number above 0 and below 1"),
         (Annotated[float, Meta(le=1)] | None, "a number at most 1"),
         (Annotated[str, Meta(pattern="^a")], "text matching ^a"),
+        (Annotated[int, Meta(ge=2, multiple_of=2)], "an integer at least 2 and divisible by 2"),
         (dict[str, int], "a table"),
         (list[str], "a list, each element text"),
         (bytes, "bytes"),

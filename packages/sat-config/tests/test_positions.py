@@ -1,4 +1,8 @@
+import contextlib
+import importlib
 import json
+import os
+import pathlib
 import re
 import tomllib
 
@@ -194,7 +198,7 @@ def starts_with(text, at, value, language):
     ends = [i for i in range(1, len(rest) + 1) if i == len(rest) or rest[i] in ",]} #\r\n\t\"'"]
     for end in (stop for i in ends for stop in (i, i + 1)):
         try:
-            if tomllib.loads(f"v = {rest[:end]}") == {"v": value}:
+            if repr(tomllib.loads(f"v = {rest[:end]}")["v"]) == repr(value):
                 return True
         except tomllib.TOMLDecodeError:
             continue
@@ -226,6 +230,31 @@ def test_every_document_of_the_corpus_is_scanned_right(corpus):
         agrees(text, "json")
         found += 1
     assert found
+
+
+def toml_suites():
+    """Folders of TOML documents: of a toml-test checkout, if named, and of CPython's own tests.
+
+    The project toml-test is on none of the registries that Python packages come from.
+    """
+    if given := os.environ.get("SAT_TOML_TEST_DIR"):
+        yield pathlib.Path(given)
+    with contextlib.suppress(ImportError):
+        yield from map(pathlib.Path, importlib.import_module("test.test_tomllib").__path__)
+
+
+@pytest.mark.parametrize("folder", list(toml_suites()), ids=lambda folder: folder.name)
+def test_every_document_of_a_toml_suite_is_scanned_right(folder):
+    found = 0
+    for path in sorted(folder.rglob("*.toml")):
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+            tomllib.loads(text)
+        except ValueError:  # made to be refused
+            continue
+        agrees(text, "toml")
+        found += 1
+    assert found > 10
 
 
 # --------------------------------------------------------------------------------------- examples

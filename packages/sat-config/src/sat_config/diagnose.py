@@ -293,6 +293,7 @@ def _describe(part: Any) -> str:  # noqa: ANN401 - an annotation
 
 def _limits(meta: Any) -> Iterator[str]:  # noqa: ANN401 - msgspec.Meta
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    words["multiple_of"] = "divisible by"
     for name, word in words.items():
         if getattr(meta, name, None) is not None:
             yield f"{word} {getattr(meta, name)}"

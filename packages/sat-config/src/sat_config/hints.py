@@ -28,8 +28,8 @@ def _json(before: str, after: str) -> str | None:
         return 'JSON has no comments; a key "_comment" is taken as one'
     if after.startswith("'"):
         return "JSON takes double quotes"
-    if before.endswith(",") and after.startswith(("}", "]")):
-        return "remove the comma before it"
+    if re.match(r",\s*[]}]", before[-1:] + after) or re.match(r",\s*[]}]", after):
+        return "remove the last comma"  # which newer Pythons point at
     if word := re.match(r"(True|False|None)\b", after):
         return {"True": "true", "False": "false", "None": "null"}[word[0]]
     return None

@@ -39,11 +39,14 @@ def json_schema(type: type[msgspec.Struct] | None = None, *, layer: bool = False
 
 def descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
     """What the `Attributes:` sections of a Struct and its bases say of each field."""
+    from inspect import cleandoc  # from Python 3.13 on, docstrings come without indentation
+
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        section = re.search(r"\n *Attributes:\n(.*)", vars(base).get("__doc__") or "", re.DOTALL)
+        text = cleandoc(vars(base).get("__doc__") or "")
+        section = re.search(r"\nAttributes:\n(.*)", text, re.DOTALL)
         if section:
-            for match in re.finditer(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", section[1], re.MULTILINE):
+            for match in re.finditer(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section[1], re.MULTILINE):
                 found[match[1]] = re.sub(r"\s+", " ", match[2]).strip()
     return found
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from sat_config import registry
+from sat_config import registry, rules
 
 GROUP = "sat_config.schema"
 
@@ -68,11 +68,12 @@ def _modules_of(path: str) -> Iterator[str]:
 
 
 def _import_plugin(name: str) -> None:
-    before = registry.current().snapshot()
+    before, known_rules = registry.current().snapshot(), set(rules.RULES)
     try:
         importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises
         registry.current().restore(before)
+        rules.keep_only(known_rules)
         FAILED[name] = f"{type(error).__name__}: {error}"
 
 

@@ -47,6 +47,11 @@ class Family(msgspec.Struct, eq=False):
     refused: dict[str, str] = {}
     closed_by: str | None = None
 
+    @property
+    def tables(self) -> tuple[dict[str, Any], ...]:
+        """Everything that is entered by tag."""
+        return self.members, self.aliases, self.refused
+
     def canonical(self, tag: object) -> object:
         """The tag itself, or the one that it is an alias of."""
         return self.aliases.get(tag, tag) if isinstance(tag, str) else tag
@@ -78,22 +83,21 @@ class Registry:
                 return found
         return None
 
-    def snapshot(self) -> dict[type, tuple[set[str], set[str]]]:
+    def snapshot(self) -> dict[type, tuple[set[str], ...]]:
         """What is registered now, to `restore`."""
         return {
-            base: (set(found.members), set(found.aliases)) for base, found in self.families.items()
+            base: tuple(set(table) for table in entry.tables)
+            for base, entry in self.families.items()
         }
 
-    def restore(self, before: dict[type, tuple[set[str], set[str]]]) -> None:
+    def restore(self, before: dict[type, tuple[set[str], ...]]) -> None:
         """Withdraw what was registered since a `snapshot`."""
         for base in [base for base in self.families if base not in before]:
             del self.families[base]
-        for base, (members, aliases) in before.items():
-            entry = self.families[base]
-            for tag in [tag for tag in entry.members if tag not in members]:
-                del entry.members[tag]
-            for tag in [tag for tag in entry.aliases if tag not in aliases]:
-                del entry.aliases[tag]
+        for base, known in before.items():
+            for table, tags in zip(self.families[base].tables, known, strict=True):
+                for tag in [tag for tag in table if tag not in tags]:
+                    del table[tag]
 
     def roots(self) -> list[Family]:
         """The model families, in order of registration."""

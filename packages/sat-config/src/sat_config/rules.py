@@ -4,7 +4,7 @@ A rule is a function on one Struct, entered with `@rule`. It yields a `Broken` f
 does not fit, with the arithmetic in the sentence and, where there is one, the value that would.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -73,6 +73,13 @@ def rule(
         return check
 
     return enter
+
+
+def keep_only(codes: Collection[str]) -> None:
+    """Withdraw all rules but these."""
+    for code in [code for code in RULES if code not in codes]:
+        del RULES[code]
+    _on_class.clear()
 
 
 def broken_by(node: msgspec.Struct, path: Path) -> Iterator[tuple[Rule, Path, Broken]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 import sat_config.audio.autoencoder as autoencoder
-from sat_config.node import Node, NonNegative, Positive, PositiveFloat
+from sat_config.node import Node, Positive, PositiveFloat
 from sat_config.registry import family, member
 
 
@@ -107,13 +107,13 @@ class WaveletConfig(Node, kw_only=True):
 
     Attributes:
         channels: Channels of the audio.
-        levels: Splits into a lower and an upper half; each halves the frames and doubles the
-            channels.
+        levels: Splits into a lower and an upper half, 0 to 32; each halves the frames and doubles
+            the channels.
         wavelet: Filters, by their name in PyWavelets; longer ones separate better.
     """
 
     channels: Positive
-    levels: NonNegative
+    levels: Annotated[int, Meta(ge=0, le=32)]
     wavelet: Literal["bior2.2", "bior2.4", "bior2.6", "bior2.8", "bior4.4", "bior6.8"]
 
 

@@ -316,7 +316,8 @@ def dance_levels(node: DAU1dConfig) -> Iterator[Broken]:
             ("learned_resample",),
             "true",
         )
-    for level in range(max(2, node.depth - node.n_attn_layers), node.depth + 1):
+    deepest = min(node.depth, len(node.channels))
+    for level in range(max(2, node.depth - node.n_attn_layers), deepest + 1):
         for width in node.channels[level - 2 : level] if node.n_attn_layers else ():
             if width < DANCE_HEAD_WIDTH or width % (width // DANCE_HEAD_WIDTH):
                 yield Broken(
