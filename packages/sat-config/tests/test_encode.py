@@ -95,6 +95,46 @@ def test_unknown_format_is_refused(toy):
         sat_config.dumps(toy.PlainToy(), "yaml")
 
 
+def diffusion(**config):
+    sizes = {"in_channels": 2, "channels": 32, "multipliers": [1, 1], "factors": [2]}
+    sizes |= {"num_blocks": [1], "attentions": [0, 0], **config}
+    clap = {"id": "a", "type": "clap_audio", "config": {"clap_ckpt_path": "/clap.ckpt"}}
+    return sat_config.decode({
+        "model_type": "diffusion_cond",
+        "sample_rate": 8000,
+        "sample_size": 64,
+        "model": {
+            "io_channels": 2,
+            "conditioning": {"cond_dim": 8, "configs": [clap]},
+            "diffusion": {"type": "adp_1d", "config": sizes},
+        },
+    })  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::sat_config.ConfigWarning")
+def test_json_has_what_sat_does_not_take_only_where_it_is_set():
+    written = json.loads(sat_config.dumps(diffusion(), "json"))["model"]
+    assert "use_stft" in written["diffusion"]["config"]
+    assert not {"stft_hop_length", "stft_use_complex"} & {*written["diffusion"]["config"]}
+    (clap,) = written["conditioning"]["configs"]
+    assert "project_out" in clap["config"]
+    assert "finetune" not in clap["config"]
+    config = tomllib.loads(sat_config.dumps(diffusion()))["model"]["diffusion"]["config"]
+    assert config["stft_hop_length"] == 256
+    odd = diffusion(use_stft=True, stft_num_fft=64, stft_hop_length=16)
+    written = json.loads(sat_config.dumps(odd, "json"))["model"]
+    assert written["diffusion"]["config"]["stft_hop_length"] == 16
+    assert "stft_use_complex" not in written["diffusion"]["config"]
+
+
+@pytest.mark.filterwarnings("ignore::sat_config.ConfigWarning")
+@pytest.mark.parametrize("format", ["toml", "json"])
+def test_what_json_leaves_out_survives_the_round_trip(write, format):
+    config = diffusion()
+    name = write(f"a.{format}", sat_config.dumps(config, format))
+    assert sat_config.load_model(name) == config
+
+
 def test_decode_takes_what_dumps_writes(quickstart):
     config = sat_config.load(quickstart)
     assert sat_config.decode(json.loads(sat_config.dumps(config, "json"))) == config

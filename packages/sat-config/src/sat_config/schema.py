@@ -31,6 +31,7 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
         nullable: Whether it takes null.
         path_kind: "input", "output" or "checkpoint" for the name of a file.
         inert: Why nothing reads this key, where nothing does.
+        ours: Why stable-audio-tools cannot have this key, where it cannot unless it is set.
     """
 
     annotation: Any
@@ -43,6 +44,7 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
     nullable: bool = False
     path_kind: str | None = None
     inert: str | None = None
+    ours: str | None = None
 
     def struct_for(self, table: object) -> type[Struct] | None:
         """The Struct that a plain table in this slot decodes to, or None."""
@@ -106,6 +108,7 @@ def slot_of(annotation: Any) -> Slot:  # noqa: ANN401 - any annotation
         nullable=type(None) in bare or annotation is Any,
         path_kind=next((extra["path"] for _, extra in arms if "path" in extra), None),
         inert=next((extra["inert"] for _, extra in arms if "inert" in extra), None),
+        ours=next((extra["ours"] for _, extra in arms if "ours" in extra), None),
     )
 
 
@@ -134,7 +137,7 @@ def child_slot(slot: Slot | None, table: object, key: str | int) -> Slot | None:
 
 
 @functools.cache
-def concerns(slot: Slot, mark: Literal["path_kind", "inert"]) -> bool:
+def concerns(slot: Slot, mark: Literal["path_kind", "inert", "ours"]) -> bool:
     """Whether this slot or any place below it carries a mark."""
     return _marked(slot, mark, set())
 

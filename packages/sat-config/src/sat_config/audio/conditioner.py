@@ -227,7 +227,7 @@ class ClapConfig(ConditionerConfig, kw_only=True):
     audio_model_type: Text = "HTSAT-base"
     enable_fusion: bool = True
     project_out: bool = False
-    finetune: bool = False
+    finetune: Annotated[bool, Meta(extra={"ours": "SAT's clap_audio does not take it"})] = False
 
     @property
     def encoder_width(self) -> int:

@@ -6,7 +6,7 @@ from sat_config.audio.experiment import AudioExperiment
 from sat_config.rules import Broken, rule
 
 
-@rule("SAT-W001", on=AudioExperiment, reads=("sample_rate",), severity="warning")
+@rule("SAT-W301", on=AudioExperiment, reads=("sample_rate",), severity="warning")
 def usual_rate(node: AudioExperiment) -> Iterator[Broken]:
     """The sample rate is one that recordings have."""
     usual = (8000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000)
@@ -17,14 +17,14 @@ def usual_rate(node: AudioExperiment) -> Iterator[Broken]:
         )
 
 
-@rule("SAT-W002", on=AudioExperiment, reads=("audio_channels",), severity="warning")
+@rule("SAT-W302", on=AudioExperiment, reads=("audio_channels",), severity="warning")
 def usual_channels(node: AudioExperiment) -> Iterator[Broken]:
     """Audio has eight channels or fewer."""
     if node.audio_channels > 8:
         yield Broken(f"{node.audio_channels} audio channels are unusual", ("audio_channels",))
 
 
-@rule("SAT-W004", on=AudioExperiment, reads=("precision", "accelerator"), severity="warning")
+@rule("SAT-W304", on=AudioExperiment, reads=("precision", "accelerator"), severity="warning")
 def precision_of_device(node: AudioExperiment) -> Iterator[Broken]:
     """Half precision is for GPUs; a CPU computes it slowly or not at all."""
     if node.accelerator == "cpu" and node.precision in ("16-mixed", "16-true", "16"):

@@ -11,6 +11,7 @@ from sat_config.node import Node, NonNegative, Positive
 
 Even = Annotated[int, Meta(ge=2, multiple_of=2)]
 Multipliers = Annotated[tuple[Positive, ...], Meta(min_length=1)]
+OfSTFT = Meta(extra={"ours": "SAT's U-Nets know the keys of the STFT only with use_stft"})
 Attentions = Annotated[tuple[NonNegative, ...], Meta(min_length=1)]
 Strides = Annotated[tuple[Positive, ...], Meta(min_length=1)]
 
@@ -71,10 +72,10 @@ class AdpOptions(Node, kw_only=True):
     use_skip_scale: bool = True
     use_stft: bool = False
     stft_num_fft: Positive | None = None
-    stft_hop_length: Positive = 256
+    stft_hop_length: Annotated[Positive, OfSTFT] = 256
     stft_window_length: Positive | None = None
     stft_length: Positive | None = None
-    stft_use_complex: bool = False
+    stft_use_complex: Annotated[bool, OfSTFT] = False
     use_stft_context: bool = False
     out_channels: Positive | None = None
 
