@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import sat_config
 from sat_config import document
 from sat_config.document import DocumentError
 
@@ -337,3 +338,11 @@ def test_mapping_is_not_changed():
 )
 def test_kind_of_names_plain_values(value, words):
     assert document.kind_of(value) == words
+
+
+def test_large_file_with_a_mistake_is_named_without_a_line(tmp_path):
+    """Finding the line in text of this size would take seconds."""
+    path = tmp_path / "large.json"
+    path.write_text('{"model_type": "autoencoder", "x": [' + "1, " * 400_000 + "1]}")
+    problem = next(p for p in sat_config.check(path).problems if p.path == ("x",))
+    assert (problem.code, problem.file, problem.line) == ("unknown-key", str(path), None)

@@ -158,7 +158,10 @@ def test_next_command_encodes_what_was_trained(autoencoder_document, tmp_path):
     assert words[0] == "sat-preencode"
     assert f"preencode.checkpoint={tmp_path / 'latest'}" in words
     table = sat_config.decode(
-        {**autoencoder_document, "preencode": {"output_path": "l", "checkpoint": "c"}}
+        {
+            **autoencoder_document,
+            "preencode": {"output_path": "l", "checkpoint": str(tmp_path / "latest")},
+        }
     )
     short = method.next_words(table, config=tmp_path / "c.toml", latest=tmp_path / "latest")
     assert list(short) == ["sat-preencode", str(tmp_path / "c.toml")]

@@ -13,6 +13,10 @@ from sat_config import hints, positions, shipped, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
+
+LONGEST_SCANNED = 1 << 20
+"""Characters of text above which problems name the file and the path, but not the line: finding
+lines takes seconds per megabyte, and nobody writes such a file by hand."""
 Table = dict[str, Any]
 
 
@@ -33,7 +37,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
 
     def locate(self, path: Path, *, value: bool = False) -> tuple[int, int, str | None] | None:
         """Line, column and text of the line where `path`, or the nearest table above it, stands."""
-        if not self.language:
+        if not self.language or len(self.text) > LONGEST_SCANNED:
             return None
         if "places" not in self.__dict__:
             self.__dict__["places"] = positions.index(self.text, self.language)

@@ -24,7 +24,9 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
             "the experiment has no [preencode] table; add\n\n"
             '[preencode]\noutput_path = "latents"\ncheckpoint = "runs/NAME/latest"'
         )
-    refuse_unsupported(experiment, set(experiment.__struct_fields__) - {"runtime"}, where="")
+    refuse_unsupported(
+        experiment, set(experiment.__struct_fields__) - {"runtime", "max_bad_share"}, where=""
+    )
     table = experiment.preencode
     honoured = set(table.__struct_fields__) - {"model_half", "limit_batches"}
     refuse_unsupported(table, honoured, where="preencode")

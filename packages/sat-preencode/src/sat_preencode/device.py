@@ -11,8 +11,12 @@ from sat_preencode.errors import PreencodeError
 HALF_FORMATS = {
     "bf16-mixed": torch.bfloat16,
     "bf16-true": torch.bfloat16,
+    "bf16": torch.bfloat16,
     "16-mixed": torch.float16,
+    "16": torch.float16,
 }
+
+FULL_FORMATS = ("32-true", "32")
 
 
 def choose_device(experiment: Experiment) -> torch.device:
@@ -33,7 +37,16 @@ def choose_device(experiment: Experiment) -> torch.device:
 
 
 def choose_format(experiment: Experiment, *, device: torch.device) -> torch.dtype:
-    """The number format that `precision` asks for; on a CPU always float32."""
+    """The number format that `precision` asks for; on a CPU always float32.
+
+    Raises:
+        PreencodeError: Encoding in that format is not offered.
+    """
+    if experiment.precision not in (*HALF_FORMATS, *FULL_FORMATS):
+        raise PreencodeError(
+            f"precision is {experiment.precision!r}, which nothing is encoded in; set it to"
+            ' "32-true", or on a GPU to "bf16-mixed" or "16-mixed"'
+        )
     if device.type == "cpu":
         return torch.float32
     return HALF_FORMATS.get(experiment.precision, torch.float32)

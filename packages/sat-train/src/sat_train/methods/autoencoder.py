@@ -142,10 +142,10 @@ class AutoencoderMethod(Method):
         """Encode the dataset with what was trained."""
         words = ["sat-preencode", str(config)]
         table = experiment.preencode
-        if table is None:
-            words += ["--override", f"preencode.output_path=latents/{experiment.name}"]
-        if table is None or table.checkpoint is None:
+        given = table.checkpoint if table is not None else None
+        if given is None or Path(given).resolve() != latest.resolve():  # another run's weights
             words += ["--override", f"preencode.checkpoint={latest}"]
+            words += ["--override", f"preencode.output_path=latents/{experiment.name}"]
         return words
 
     def check_data(self, dataset: ItemDataset) -> None:
