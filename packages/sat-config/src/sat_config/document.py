@@ -14,7 +14,7 @@ from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
 
-LONGEST_SCANNED = 1 << 20
+LONGEST_SCANNED = 1 << 21
 """Characters of text above which problems name the file and the path, but not the line: finding
 lines takes seconds per megabyte, and nobody writes such a file by hand."""
 Table = dict[str, Any]
