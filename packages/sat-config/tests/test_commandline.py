@@ -111,3 +111,16 @@ def test_command_line_that_names_nothing_is_wrong_usage(capsys):
         request()
     assert stopped.value.code == 2
     assert "no experiment is given" in capsys.readouterr().err
+
+
+def test_path_in_sat_json_is_looked_for_in_the_working_directory_too(folder):
+    (folder / "audio").mkdir()
+    found = sat_config.check(None, ["model_config=m.json", 'dataset_config="my data/d.json"'])
+    assert found.config.dataset.datasets[0].path == str(folder / "audio")
+    (warning,) = found.problems
+    assert (warning.code, warning.severity) == ("path-from-here", "warning")
+    assert warning.path == ("dataset", "datasets", 0, "path")
+    (folder / "my data" / "audio").mkdir()
+    beside = sat_config.check(None, ["model_config=m.json", 'dataset_config="my data/d.json"'])
+    assert beside.config.dataset.datasets[0].path == str(folder / "my data" / "audio")
+    assert beside.problems == ()

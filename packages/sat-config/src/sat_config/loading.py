@@ -395,8 +395,7 @@ def _resolve_paths(folded: Folded) -> None:
 def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa: ANN401
     if isinstance(value, str):
         if value and slot.path_kind in ("input", "checkpoint"):
-            origin = folded.trace.find(path)
-            return _absolute(value, slot.path_kind, origin.source.folder)
+            return _absolute(value, slot.path_kind, path, folded)
         return value
     if isinstance(value, dict):
         for key, item in value.items():
@@ -410,12 +409,24 @@ def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa
     return value
 
 
-def _absolute(name: str, kind: str, folder: str) -> str:
-    """An input path in full; a checkpoint not beside the naming file is a run, from here."""
-    name = os.path.expanduser(name)
-    beside = os.path.abspath(os.path.join(folder, name))
-    if kind == "checkpoint" and not os.path.exists(beside):
-        return os.path.abspath(name)
+def _absolute(name: str, kind: str, path: Path, folded: Folded) -> str:
+    """An input path in full; a checkpoint not beside the naming file is a run, from here.
+
+    stable-audio-tools starts from the working directory, so what its JSON files name is looked for
+    there too, with a warning.
+    """
+    source = folded.trace.find(path).source
+    beside = os.path.abspath(os.path.join(source.folder, os.path.expanduser(name)))
+    from_here = os.path.abspath(os.path.expanduser(name))
+    if beside == from_here or os.path.exists(beside):
+        return beside
+    if kind == "checkpoint":
+        return from_here
+    if source.language == "json" and os.path.exists(from_here):
+        message = f"{name!r} is not beside this file; the one in the working directory is taken"
+        problem = Problem(code="path-from-here", severity="warning", path=path, message=message)
+        folded.problems.append(diagnose.locate(folded, problem))
+        return from_here
     return beside
 
 
