@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from sat_config import schema
-from sat_config.node import CheckpointPath, InputPath, OutputPath
+from sat_config import registry, schema
+from sat_config.node import CheckpointPath, InputPath, OutputPath, Positive
 
 
 def test_fields_are_the_keys_of_a_struct_in_order(toy):
@@ -130,3 +130,32 @@ def test_child_slot_follows_the_tag(toy):
 def test_struct_slot_of_a_plain_struct_and_of_a_head(toy):
     assert schema.struct_slot(toy.Child).structs == (toy.Child,)
     assert schema.struct_slot(toy.Toy).structs == (toy.PlainToy, toy.OtherToy)
+
+
+def test_settling_leaves_decoding_as_it_is(toy):
+    tree = {"toy_type": "plain", "shape": {"kind": "circle", "config": {"radius": 1.0}}}
+    schema.settle(toy.PlainToy)
+    assert toy.Child.__annotations__["depth"] is Positive
+    found = msgspec.convert(tree, toy.PlainToy)
+    assert found.shape == toy.Circle(config=toy.CircleConfig(radius=1.0))
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.shape\.config\.radius"):
+        msgspec.convert({**tree, "shape": {**tree["shape"], "config": {"radius": 0}}}, toy.PlainToy)
+
+
+def test_settling_leaves_names_of_a_function_to_msgspec():
+    class Inner(msgspec.Struct):
+        size: int = 1
+
+    class Outer(msgspec.Struct):
+        inner: Inner
+        size: int
+
+    schema.settle(Outer)
+    assert Outer.__annotations__ == {"inner": "Inner", "size": int}
+
+
+def test_what_an_annotation_means_is_remembered_per_registry(toy):
+    schema.settle(toy.PlainToy)
+    assert any(text == "Open[Shape] | None" for _, text in registry.current().resolved)
+    with registry.fresh() as other:
+        assert other.resolved == {}

@@ -329,22 +329,30 @@ def _unusable(data: Table, source: Source) -> Iterator[Problem]:
 
 def _usable(data: object) -> bool:
     """Whether there is nothing to refuse: the quick answer, level by level and without places."""
-    level = [data]
+    level: list[Any] = [data]
     for _ in range(MAX_DEPTH + 1):
         if not level:
             return True
-        below: list[object] = []
+        below: list[Any] = []
         for value in level:
-            if isinstance(value, dict):
-                if any(map(_flaw_of_key, value)):
+            kind = type(value)
+            if kind is dict:
+                if not all(map(_is_usual_key, value)):
                     return False
-                below.extend(value.values())
-            elif isinstance(value, list | tuple):
-                below.extend(value)
-            elif flaw(value):
+                below += value.values()
+            elif kind in (list, tuple):
+                below += value
+            elif kind is str:
+                if not value.isascii() and not _is_text(value):
+                    return False
+            elif kind is not bool and value is not None and flaw(value):
                 return False
         level = below
     return False
+
+
+def _is_usual_key(key: object) -> bool:
+    return type(key) is str and (key.isascii() or _is_text(key))
 
 
 def flaw(value: object) -> tuple[str, str, str | None] | None:

@@ -449,7 +449,10 @@ def _clashing(lower: Origin, upper: Origin, path: Path, old: object, new: object
 def copy(value: Any) -> Any:  # noqa: ANN401 - any plain value
     """A copy of a plain value that shares no table or list with it."""
     if isinstance(value, dict):
-        return {key: copy(item) for key, item in value.items()}
+        return {k: copy(v) if isinstance(v, _NESTED) else v for k, v in value.items()}
     if isinstance(value, list):
-        return [copy(item) for item in value]
+        return [copy(item) if isinstance(item, _NESTED) else item for item in value]
     return value
+
+
+_NESTED = (dict, list)

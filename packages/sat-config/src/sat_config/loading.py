@@ -28,6 +28,7 @@ from sat_config.run import Experiment
 from sat_config.schema import Slot
 
 StrPath = str | os.PathLike[str]
+NESTED = (dict, list)
 Node = TypeVar("Node", bound=msgspec.Struct)
 
 
@@ -398,14 +399,15 @@ def _resolve(value: Any, slot: Slot, path: Path, folded: Folded) -> Any:  # noqa
             return _absolute(value, slot.path_kind, path, folded)
         return value
     if isinstance(value, dict):
+        known = schema.keys_of(slot, value)
         for key, item in value.items():
-            child = schema.child_slot(slot, value, key)
-            if child is not None and schema.concerns(child, "path_kind"):
+            child = known[key].slot if key in known else slot.values
+            if child is not None and (child.path_kind or isinstance(item, NESTED)):
                 value[key] = _resolve(item, child, (*path, key), folded)
     elif isinstance(value, list) and slot.item is not None:
-        value[:] = [
-            _resolve(item, slot.item, (*path, number), folded) for number, item in enumerate(value)
-        ]
+        for number, item in enumerate(value):
+            if slot.item.path_kind or isinstance(item, NESTED):
+                value[number] = _resolve(item, slot.item, (*path, number), folded)
     return value
 
 
@@ -438,6 +440,7 @@ def _decode_folded(folded: Folded, *, may_run: bool) -> Report:
     try:
         if cls is None:
             raise msgspec.ValidationError("no such tag")
+        schema.settle(cls)
         config = convert.convert(folded.tree, cls)
     except msgspec.ValidationError as error:
         found = diagnose.diagnose(folded)
@@ -498,19 +501,23 @@ def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
 
 def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[Problem]:  # noqa: ANN401
     """A warning for every key that nothing reads and that has not its default."""
-    if isinstance(value, list) and slot.item is not None:
+    if isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _inert_keys(item, slot.item, (*path, number), folded)
-    cls = slot.struct_for(value) if isinstance(value, dict) else None
-    for field in schema.fields(cls).values() if cls else ():
-        item, here = value.get(field.key), (*path, field.key)
-        if item is None or not schema.concerns(field.slot, "inert"):
+            if slot.item is not None and isinstance(item, NESTED):
+                yield from _inert_keys(item, slot.item, (*path, number), folded)
+        return
+    known = schema.keys_of(slot, value)
+    for key, item in value.items():
+        child = known[key].slot if key in known else slot.values
+        if child is None or item is None:
             continue
-        if field.slot.inert and item != msgspec.to_builtins(field.default):
-            message = f"{format_path(here)} has no effect: {field.slot.inert}"
+        here = (*path, key)
+        if child.inert and key in known and item != msgspec.to_builtins(known[key].default):
+            message = f"{format_path(here)} has no effect: {child.inert}"
             problem = Problem(code="inert-key", severity="warning", path=here, message=message)
             yield diagnose.locate(folded, problem, value=False)
-        yield from _inert_keys(item, field.slot, here, folded)
+        if isinstance(item, NESTED):
+            yield from _inert_keys(item, child, here, folded)
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:

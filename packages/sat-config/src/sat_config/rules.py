@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from sat_config import schema
 from sat_config.errors import Path
 
 
@@ -51,7 +52,8 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
 
 RULES: dict[str, Rule] = {}
 
-_on_class: dict[type, list[Rule]] = {}
+_on_class: dict[type, tuple[list[Rule], list[str]]] = {}
+"""Of each Struct the rules that look at it, and the fields that hold further Structs."""
 
 Check = TypeVar("Check", bound=Callable[[Any], Iterator[Broken]])
 
@@ -84,10 +86,7 @@ def keep_only(codes: Collection[str]) -> None:
 
 def broken_by(node: msgspec.Struct, path: Path) -> Iterator[tuple[Rule, Path, Broken]]:
     """The violations of rules on this node, not on those below it."""
-    cls = type(node)
-    if cls not in _on_class:
-        _on_class[cls] = [entry for entry in RULES.values() if issubclass(cls, entry.on)]
-    for entry in _on_class[cls]:
+    for entry in _known_of(type(node))[0]:
         for found in entry.check(node):
             yield entry, (*path, *found.path), found
 
@@ -95,12 +94,25 @@ def broken_by(node: msgspec.Struct, path: Path) -> Iterator[tuple[Rule, Path, Br
 def broken(value: object, path: Path = ()) -> Iterator[tuple[Rule, Path, Broken]]:
     """All violations in a decoded value and everything below it."""
     if isinstance(value, msgspec.Struct):
-        yield from broken_by(value, path)
-        for field in value.__struct_fields__:
+        checks, parts = _known_of(type(value))
+        for entry in checks:
+            for found in entry.check(value):
+                yield entry, (*path, *found.path), found
+        for field in parts:
             inner = getattr(value, field)
-            if isinstance(inner, msgspec.Struct | tuple):
+            if inner is not None:
                 yield from broken(inner, (*path, field))
     elif isinstance(value, tuple):
         for number, item in enumerate(value):
-            if isinstance(item, msgspec.Struct | tuple):
-                yield from broken(item, (*path, number))
+            yield from broken(item, (*path, number))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from broken(item, (*path, key))
+
+
+def _known_of(cls: type[msgspec.Struct]) -> tuple[list[Rule], list[str]]:
+    if cls not in _on_class:
+        checks = [entry for entry in RULES.values() if issubclass(cls, entry.on)]
+        pairs = zip(cls.__struct_fields__, schema.fields(cls).values(), strict=True)
+        _on_class[cls] = checks, [name for name, field in pairs if field.slot.holds_structs]
+    return _on_class[cls]

@@ -5,6 +5,7 @@ they are answered here once, and cached per Struct.
 """
 
 import functools
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ class Slot(Struct, frozen=True, kw_only=True, eq=False):
     inert: str | None = None
     ours: str | None = None
 
+    @property
+    def holds_structs(self) -> bool:
+        """Whether there can be Structs in it, at any depth of lists and tables."""
+        inner = (self.item, self.values)
+        return bool(self.structs) or any(slot is not None and slot.holds_structs for slot in inner)
+
     def struct_for(self, table: object) -> type[Struct] | None:
         """The Struct that a plain table in this slot decodes to, or None."""
         if self.family is not None:
@@ -71,12 +78,56 @@ class Field(Struct, frozen=True, kw_only=True, eq=False):
 
 
 _fields: dict[type, dict[str, Field]] = {}
+_settled: set[type] = set()
+
+
+def settle(cls: type[Struct]) -> None:
+    """Resolve the annotations of a Struct and of all below it, in place of msgspec.
+
+    msgspec would evaluate the text of each annotation once for every Struct that inherits it. Most
+    texts repeat, so that evaluating each only once makes the first decoding twice as fast.
+    """
+    ahead = [cls]
+    while ahead:
+        cls = ahead.pop()
+        if cls not in _settled:
+            _settle_own(cls)
+            _settled.add(cls)
+            for base in cls.__mro__:
+                for annotation in vars(base).get("__annotations__", {}).values():
+                    ahead += _structs_in(annotation)
+
+
+def _settle_own(cls: type[Struct]) -> None:
+    known = registry.current().resolved
+    for base in cls.__mro__:
+        own = vars(base).get("__annotations__", {})
+        for name, text in own.items():
+            if isinstance(text, str):
+                place = (base.__module__, text)
+                if place not in known:
+                    try:
+                        known[place] = eval(text, vars(sys.modules[base.__module__]))
+                    except NameError:  # of a name within a function or class, msgspec's matter
+                        continue
+                own[name] = known[place]
+
+
+def _structs_in(annotation: Any) -> Iterator[type[Struct]]:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type):
+        if issubclass(annotation, Struct):
+            yield annotation
+        elif not isinstance(annotation, types.GenericAlias):
+            return
+    for part in typing.get_args(annotation):
+        yield from _structs_in(part)
 
 
 def fields(cls: type[Struct]) -> dict[str, Field]:
     """The keys of a Struct, in order, without the tag."""
     found = _fields.get(cls)
     if found is None:
+        _settle_own(cls)
         found = _fields[cls] = {
             info.encode_name: Field(
                 key=info.encode_name,
@@ -127,13 +178,16 @@ def child_slot(slot: Slot | None, table: object, key: str | int) -> Slot | None:
         return None
     if isinstance(key, int):
         return slot.item
-    cls = slot.struct_for(table)
-    if cls is None:
-        head = slot.family.base if slot.family else None
-        found = fields(head).get(key) if head else None
-    else:
-        found = fields(cls).get(key)
+    found = keys_of(slot, table).get(key)
     return found.slot if found else slot.values
+
+
+def keys_of(slot: Slot, table: object) -> dict[str, Field]:
+    """The keys that a plain table in this slot may have; of an unknown tag, those of the family."""
+    cls = slot.struct_for(table)
+    if cls is None and slot.family is not None:
+        cls = slot.family.base
+    return fields(cls) if cls else {}
 
 
 @functools.cache
