@@ -159,3 +159,9 @@ def test_what_an_annotation_means_is_remembered_per_registry(toy):
     assert any(text == "Open[Shape] | None" for _, text in registry.current().resolved)
     with registry.fresh() as other:
         assert other.resolved == {}
+
+
+def test_settling_twice_costs_nothing(toy, monkeypatch):
+    schema.settle(toy.PlainToy)
+    monkeypatch.setattr(schema, "_settle_own", None)
+    schema.settle(toy.PlainToy)

@@ -75,8 +75,8 @@ class Registry:
 
     def __init__(self) -> None:
         self.families: dict[type, Family] = {}
-        self.resolved: dict[tuple[str, str], Any] = {}
-        """What the text of an annotation in a module means: see `schema.settle`."""
+        self.resolved: dict[tuple[str, str], tuple[Any, tuple[type[msgspec.Struct], ...]]] = {}
+        """What the text of an annotation in a module means, and the Structs in it, once asked."""
 
     def family_of(self, cls: type) -> Family | None:
         """The family that `cls` heads or belongs to."""

@@ -78,7 +78,11 @@ class Field(Struct, frozen=True, kw_only=True, eq=False):
 
 
 _fields: dict[type, dict[str, Field]] = {}
-_settled: set[type] = set()
+_below: dict[type, tuple[type[Struct], ...]] = {}
+"""Of each class whose annotations are resolved, the Structs that they name."""
+
+_settled: set[type[Struct]] = set()
+"""Structs for which that is done with all below them."""
 
 
 def settle(cls: type[Struct]) -> None:
@@ -87,38 +91,43 @@ def settle(cls: type[Struct]) -> None:
     msgspec would evaluate the text of each annotation once for every Struct that inherits it. Most
     texts repeat, so that evaluating each only once makes the first decoding twice as fast.
     """
-    ahead = [cls]
+    if cls in _settled:
+        return
+    _settled.add(cls)
+    ahead, seen = [cls], {cls}
     while ahead:
-        cls = ahead.pop()
-        if cls not in _settled:
-            _settle_own(cls)
-            _settled.add(cls)
-            for base in cls.__mro__:
-                for annotation in vars(base).get("__annotations__", {}).values():
-                    ahead += _structs_in(annotation)
+        for base in ahead.pop().__mro__:
+            new = [found for found in _settle_own(base) if found not in seen]
+            ahead += new
+            seen.update(new)
 
 
-def _settle_own(cls: type[Struct]) -> None:
-    known = registry.current().resolved
-    for base in cls.__mro__:
-        own = vars(base).get("__annotations__", {})
+def _settle_own(cls: type) -> tuple[type[Struct], ...]:
+    if cls not in _below:
+        known = registry.current().resolved
+        below: list[type[Struct]] = []
+        own = vars(cls).get("__annotations__", {}) if issubclass(cls, Struct) else {}
         for name, text in own.items():
+            place = (cls.__module__, text)
+            if isinstance(text, str) and place not in known:
+                names = vars(sys.modules[cls.__module__])
+                try:
+                    value = names[text] if text in names else eval(text, names)
+                except NameError:  # of a name within a function or class, msgspec's matter
+                    continue
+                known[place] = value, tuple(_structs_in(value))
             if isinstance(text, str):
-                place = (base.__module__, text)
-                if place not in known:
-                    try:
-                        known[place] = eval(text, vars(sys.modules[base.__module__]))
-                    except NameError:  # of a name within a function or class, msgspec's matter
-                        continue
-                own[name] = known[place]
+                own[name], found = known[place]
+                below += found
+            else:
+                below += _structs_in(text)
+        _below[cls] = tuple(dict.fromkeys(below))
+    return _below[cls]
 
 
 def _structs_in(annotation: Any) -> Iterator[type[Struct]]:  # noqa: ANN401 - any annotation
-    if isinstance(annotation, type):
-        if issubclass(annotation, Struct):
-            yield annotation
-        elif not isinstance(annotation, types.GenericAlias):
-            return
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        yield annotation
     for part in typing.get_args(annotation):
         yield from _structs_in(part)
 
@@ -127,7 +136,8 @@ def fields(cls: type[Struct]) -> dict[str, Field]:
     """The keys of a Struct, in order, without the tag."""
     found = _fields.get(cls)
     if found is None:
-        _settle_own(cls)
+        for base in cls.__mro__:
+            _settle_own(base)
         found = _fields[cls] = {
             info.encode_name: Field(
                 key=info.encode_name,

@@ -1,6 +1,8 @@
 """The `sat-config` command."""
 
 import argparse
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,8 @@ from sat_config.commandline import join_overrides
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 for fine, 1 for invalid input, 2 for wrong usage."""
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # else Python looks through all classes once more before it ends
     parser = argparse.ArgumentParser(
         prog="sat-config", description="Check and explain experiment files. Needs no torch."
     )
