@@ -10,6 +10,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import torch.multiprocessing
+
+from sat_config.run import Runtime
 
 CHATTY_LOGGERS = ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric")
 UNWANTED_WARNINGS = (
@@ -46,8 +49,26 @@ def quiet() -> Iterator[None]:
 
 
 def process_rank() -> int:
-    """Which of the processes of a run on several devices this is; Lightning starts all but 0."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    """Which of the processes of a run on several devices this is, before they know each other.
+
+    Lightning starts those of one machine, `torchrun` or SLURM those of several.
+    """
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return int(os.environ.get("NODE_RANK", "0")) + int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def set_flags(flags: Runtime) -> None:
+    """Set what holds for the whole process; the one place that does."""
+    if flags.num_threads is not None:
+        torch.set_num_threads(flags.num_threads)
+    torch.set_float32_matmul_precision(flags.matmul_precision)
+    torch.use_deterministic_algorithms(flags.deterministic)
+    if flags.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if flags.sharing_strategy is not None:
+        torch.multiprocessing.set_sharing_strategy(flags.sharing_strategy)
 
 
 def seed_everything(seed: int) -> None:

@@ -1,13 +1,12 @@
 """The ledger of files that could not be used: nothing is left out without a line in it."""
 
-import json
 import logging
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from sat_models.errors import DataError
+from sat_models.files import append_line
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class Ledger:
         reason = reason.removeprefix(f"{name}: ")
         if self.path is not None:
             time = datetime.now(UTC).isoformat(timespec="seconds")
-            _append(self.path, {"path": name, "reason": reason, "offset": offset, "time": time})
+            append_line(self.path, {"path": name, "reason": reason, "offset": offset, "time": time})
         if self.on_bad_file == "error":
             raise DataError(
                 f"{name}: {reason}\nMend or remove the file, or set"
@@ -54,14 +53,3 @@ class Ledger:
             self._warned.add(name)
             where = f"; noted in {self.path}" if self.path is not None else ""
             logger.warning("left out %s: %s%s", name, reason, where)
-
-
-def _append(path: Path, entry: dict[str, str | int | None]) -> None:
-    """Add a line with one write, which no other process's line can split."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(entry, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line.encode("utf-8", "surrogateescape"))
-    finally:
-        os.close(descriptor)
