@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sat_train.losses.distance import SpectralDistance
+from sat_train.distance import SpectralDistance
 from sat_train.losses.stft import MultiResolutionSTFTLoss, STFTLoss, SumAndDifferenceSTFTLoss
 from sat_train.methods.autoencoder import SpectralLoss
 

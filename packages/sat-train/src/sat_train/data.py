@@ -10,13 +10,12 @@ import msgspec
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.experiment import AudioExperiment
 from sat_models.data.audio_dir import AudioDirDataset
-from sat_models.data.batch import Sample
+from sat_models.data.batch import Batch, Sample
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
 from sat_models.data.loader import BatchLoader, build_loader
 from sat_train.callbacks.signals import SIGNALS
 from sat_train.ledger import RunLedger
-from sat_train.methods.base import Batch
 from sat_train.report import format_seconds
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from sat_models.audio import write_audio
+from sat_models.data.batch import Batch
 from sat_train.callbacks.base import StepCallback
-from sat_train.methods.base import Batch, Demo, Method, evaluating
+from sat_train.methods.base import Demo, Method, evaluating
 from sat_train.plots import save_spectrograms
 from sat_train.run_folder import RunFolder
 

@@ -5,9 +5,10 @@ import time
 import pytorch_lightning as pl
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from sat_models.data.batch import Batch
 from sat_train.callbacks.base import StepCallback
 from sat_train.callbacks.metrics import TrainingMetrics
-from sat_train.methods.base import Batch, Method
+from sat_train.methods.base import Method
 from sat_train.report import Report, format_seconds
 
 SHORTEST_PAUSE = 10.0

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from sat_models.data.batch import Batch
 from sat_train.callbacks.base import StepCallback, log_metrics
-from sat_train.methods.base import Batch, Method, evaluating
+from sat_train.methods.base import Method, evaluating
 from sat_train.report import Report, format_metrics
 
 

@@ -18,7 +18,7 @@ from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
 from sat_models.models.autoencoder import AudioAutoencoder
 from sat_models.support import UnsupportedError, refuse_unsupported
-from sat_train.losses.distance import SpectralDistance
+from sat_train.distance import SpectralDistance
 from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
 from sat_train.methods.base import Batch, Demo, Method, build_method
 
