@@ -1,6 +1,7 @@
 """The moving average of a model's weights, which samples better than the weights themselves."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -77,24 +78,30 @@ class WeightAverage(nn.Module):
         return self
 
     def _share(self, updates: int) -> float:
-        return min(self.averaging.decay, 1 - (1 + updates) ** -self.averaging.power)
+        warmth: float = 1 - (1 + updates) ** -self.averaging.power
+        return min(self.averaging.decay, warmth)
 
     def _move(self, model: nn.Module, *, keep: float) -> None:
-        averages, values = _tensors(self.ema_model), _tensors(model)
-        floats = [i for i, value in enumerate(averages) if value.is_floating_point()]
-        if keep:
-            # float32 on both sides, as the kernel for lists of tensors wants it.
-            current = [values[i].to(averages[i].dtype) for i in floats]
-            get_ema_multi_avg_fn(keep)([averages[i] for i in floats], current, None)
-        for i, (average, value) in enumerate(zip(averages, values, strict=True)):
-            if not keep or not average.is_floating_point():
-                average.copy_(value)
+        pairs = list(zip(_tensors(self.ema_model), _tensors(model), strict=True))
+        floats = [
+            (old, new.to(old.dtype)) for old, new in pairs if keep and old.is_floating_point()
+        ]
+        if floats:
+            average = get_ema_multi_avg_fn(keep)  # type: ignore[no-untyped-call]
+            average(*zip(*floats, strict=True), None)
+        for old, new in pairs:
+            if not keep or not old.is_floating_point():
+                old.copy_(new)
 
-    def _apply(self, fn: object, recurse: bool = True) -> "WeightAverage":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "WeightAverage":
         """Follow the model to its device, but not to its number format."""
-        super()._apply(fn, recurse)  # type: ignore[arg-type]
-        super()._apply(lambda x: x.float() if x.is_floating_point() else x, recurse)
+        for change in (fn, _to_float32):
+            super()._apply(change, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def _to_float32(x: Tensor) -> Tensor:
+    return x.float() if x.is_floating_point() else x
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

@@ -1,13 +1,11 @@
 """From the optimizer blocks of a configuration to torch's optimizers and schedulers."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial, singledispatch
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
@@ -18,6 +16,7 @@ from sat_config.audio.optimizer import OptimizerGroup, OptimizerNode
 from sat_config.audio.scheduler import InverseLRConfig, InverseLRNode, SchedulerNode
 from sat_models.errors import MissingBuilderError
 from sat_models.extras import import_extra
+from sat_train.steps import Updater
 
 Settings = dict[str, Any]
 """Keyword arguments of one of torch's constructors, by its own names."""
@@ -50,6 +49,11 @@ TORCH_SCHEDULERS: Mapping[type[SchedulerNode], type[LRScheduler]] = {
     schedulers.OneCycleLRNode: lr_scheduler.OneCycleLR,
 }
 
+
+class _Configured(Protocol):
+    config: Any
+
+
 FUSED_ON: Mapping[type[Optimizer], tuple[str, ...]] = {
     torch.optim.Adam: ("cpu", "cuda", "mps"),
     torch.optim.AdamW: ("cpu", "cuda", "mps"),
@@ -57,41 +61,6 @@ FUSED_ON: Mapping[type[Optimizer], tuple[str, ...]] = {
     torch.optim.Adagrad: ("cpu",),
 }
 """Devices on which torch has one kernel for a whole step."""
-
-SCHEDULED = ("lr", "momentum", "betas")
-"""Settings that a schedule moves; momentum (or betas) only where a cycle asks for it."""
-
-
-@dataclass(frozen=True)
-class Updater:
-    """What changes a set of weights.
-
-    Attributes:
-        optimizer: Makes steps of gradients.
-        scheduler: Changes the learning rate after each step; None leaves it constant.
-        settings: The optimizer's settings as they were configured, one table per group of weights.
-    """
-
-    optimizer: Optimizer
-    scheduler: LRScheduler | None
-    settings: tuple[Settings, ...]
-
-    def restore_settings(self) -> None:
-        """Apply the configured settings after a state has been loaded that brought its own along.
-
-        A learning rate that is scheduled keeps its place in the schedule.
-        """
-        for group, configured in zip(self.optimizer.param_groups, self.settings, strict=True):
-            moved = {key: group[key] for key in SCHEDULED if key in group}
-            if self.scheduler is None:
-                moved = {}
-            else:
-                moved["lr"] *= configured["initial_lr"] / group["initial_lr"]
-                if "max_momentum" not in configured:
-                    moved = {"lr": moved["lr"]}
-            group.update(configured | moved)
-        if self.scheduler is not None:
-            self.scheduler.base_lrs = [settings["initial_lr"] for settings in self.settings]
 
 
 def build_updater(
@@ -112,11 +81,7 @@ def build_updater(
     scheduler = None
     if node.scheduler is not None:
         scheduler = build_scheduler(node.scheduler, optimizer=optimizer)
-    settings = tuple(
-        {key: value for key, value in group.items() if key != "params"}
-        for group in optimizer.param_groups
-    )
-    return Updater(optimizer, scheduler, settings)
+    return Updater(optimizer, scheduler)
 
 
 @singledispatch
@@ -157,20 +122,15 @@ class InverseLR(LRScheduler):
         return [warmth * max(self.final_lr, rate * decay) for rate in self.base_lrs]
 
 
-def gradient_norm(weights: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
-    """Euclidean norm of all gradients together; 0 if there are none."""
-    return torch.nn.utils.get_total_norm(
-        [weight.grad for weight in weights if weight.grad is not None]
-    )
-
-
 def settings_of(config: msgspec.Struct) -> Settings:
     """The fields of a Struct that are set, under their names, which are those of torch."""
-    return {key: value for key, value in msgspec.structs.asdict(config).items() if value is not None}
+    return {
+        key: value for key, value in msgspec.structs.asdict(config).items() if value is not None
+    }
 
 
 def _build_torch_optimizer(
-    cls: type[Optimizer], node: Any, weights: list[nn.Parameter], *, allow_fused: bool
+    cls: type[Optimizer], node: _Configured, weights: list[nn.Parameter], *, allow_fused: bool
 ) -> Optimizer:
     settings = settings_of(node.config)
     if not allow_fused:
@@ -194,13 +154,13 @@ def _can_fuse(cls: type[Optimizer], weights: list[nn.Parameter]) -> bool:
 
 
 def _build_torch_scheduler(
-    cls: type[LRScheduler], node: Any, *, optimizer: Optimizer
+    cls: type[LRScheduler], node: _Configured, *, optimizer: Optimizer
 ) -> LRScheduler:
     return cls(optimizer, **settings_of(node.config))
 
 
-for _node, _optimizer in TORCH_OPTIMIZERS.items():
-    build_optimizer.register(_node, partial(_build_torch_optimizer, _optimizer))
+for _kind, _optimizer in TORCH_OPTIMIZERS.items():
+    build_optimizer.register(_kind, partial(_build_torch_optimizer, _optimizer))
 for _node, _scheduler in TORCH_SCHEDULERS.items():
     build_scheduler.register(_node, partial(_build_torch_scheduler, _scheduler))
 
@@ -215,9 +175,7 @@ def _(
     node: optimizers.AdamW8bitNode, weights: list[nn.Parameter], *, allow_fused: bool
 ) -> Optimizer:
     purpose = "the optimizer AdamW8bit"
-    package = import_extra(
-        "bitsandbytes", extra="8bit", purpose=purpose, distribution="sat-train"
-    )
+    package = import_extra("bitsandbytes", extra="8bit", purpose=purpose, distribution="sat-train")
     gone = ("percentile_clipping", "block_wise")
     settings = {key: value for key, value in settings_of(node.config).items() if key not in gone}
     made: Optimizer = package.optim.AdamW8bit(weights, **settings)

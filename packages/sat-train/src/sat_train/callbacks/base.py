@@ -3,8 +3,8 @@
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sat_models.data.batch import Batch
-from sat_train.methods.base import Method, Step
+from sat_train.family import Method
+from sat_train.steps import Step
 
 
 class StepCallback(Callback):
@@ -24,7 +24,7 @@ class StepCallback(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: object,
-        batch: Batch,
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Pass on the batch, and the step if this batch ended one."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sat_train.callbacks.base import StepCallback, log_metrics
-from sat_train.methods.base import Method, Step
+from sat_train.family import Method
+from sat_train.steps import Step
 
 
 class TrainingMetrics(StepCallback):
@@ -30,16 +31,15 @@ class TrainingMetrics(StepCallback):
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """Log what has been collected since the last step."""
+        step = method.last
+        assert step is not None
         names = [f"train/{name}" for name in self._values]
         # One stack, so that a GPU is waited for once.
         values = [torch.stack(values).float().mean() for values in self._values.values()]
         metrics = dict(zip(names, torch.stack(values).tolist(), strict=True))
         self._values.clear()
-        step = method.last
-        assert step is not None
-        assert step.learning_rate is not None
-        assert step.gradient_norm is not None
-        metrics[f"train/{step.prefix}lr"] = step.learning_rate
-        metrics[f"train/{step.prefix}gradient_norm"] = step.gradient_norm
+        if step.learning_rate is not None and step.gradient_norm is not None:
+            metrics[f"train/{step.prefix}lr"] = step.learning_rate
+            metrics[f"train/{step.prefix}gradient_norm"] = step.gradient_norm
         self.loss = metrics.get("train/loss", self.loss)
         log_metrics(trainer, metrics)
