@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import hypothesis
 import pytest
@@ -52,6 +52,8 @@ with registry.fresh() as TOY:
             radius: Half its width.
             steps: Whatever.
         """
+
+        weight_keys: ClassVar[tuple[str, ...]] = ("steps",)
 
         radius: PositiveFloat
         steps: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1, 2)
@@ -169,6 +171,10 @@ with registry.fresh() as TOY:
             weights: Read.
             flag: True or false.
         """
+
+        training_keys: ClassVar[tuple[str, ...]] = ("child",)
+        harmless_keys: ClassVar[tuple[str, ...]] = ("label", "children")
+        latent_keys: ClassVar[tuple[str, ...] | None] = ("shape", "mode", "child")
 
         shape: Open[Shape] | None = None
         parts: tuple[Open[Part], ...] = ()

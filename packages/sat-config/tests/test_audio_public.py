@@ -13,7 +13,7 @@ from sat_config.audio.diffusion import DiffusionCondConfig, DiffusionUncondNode
 from sat_config.audio.diffusion_autoencoder import DiffusionAutoencoderConfig
 from sat_config.audio.lm import LMModelConfig
 
-GOLDEN = pathlib.Path(__file__).parents[2] / "sat-models" / "tests" / "golden" / "cases"
+GOLDEN = pathlib.Path(__file__).parents[3] / "tests" / "golden" / "cases"
 
 NETWORKS = {
     "diffusion_uncond": DiffusionUncondNode,
@@ -51,7 +51,7 @@ def test_parts_of_public_models_fit_together(corpus):
 def test_golden_networks_decode():
     kinds = {"dit", "unet", "diffusion_autoencoder", "diffusion_cond", "diffusion_cond_inpaint"}
     count = 0
-    for path in sorted(GOLDEN.rglob("*.json")):
+    for path in sorted(GOLDEN.glob("*.json")):
         case = json.loads(path.read_text())
         config = case["config"]
         if case["kind"] in {*kinds, "lm", "training"} and config.get("model_type") in NETWORKS:

@@ -1,4 +1,4 @@
-"""The data of a run."""
+"""Audio and latents to train on."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -7,21 +7,21 @@ from functools import singledispatch
 
 import msgspec
 
-from sat_config.audio.dataset import DatasetNode
+from sat_config import UserError
 from sat_config.audio.experiment import AudioExperiment
 from sat_models.data.audio_dir import AudioDirDataset
-from sat_models.data.batch import Sample
+from sat_models.data.batch import AudioBatch, LatentBatch, Sample
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
+from sat_models.data.ledger import Ledger
 from sat_models.data.loader import BatchLoader, build_loader
 from sat_train.callbacks.signals import SIGNALS
-from sat_train.ledger import RunLedger
-from sat_train.methods.base import Batch
+from sat_train.family import DataModule, build_datamodule
 from sat_train.report import format_seconds
 
 
 @dataclass(frozen=True)
-class RunData:
+class AudioData(DataModule):
     """The data of a run.
 
     Attributes:
@@ -34,7 +34,7 @@ class RunData:
     train: BatchLoader
     dataset: ItemDataset
     validation: BatchLoader | None
-    demos: Iterable[Batch]
+    demos: Iterable[AudioBatch | LatentBatch]
 
     def describe(self) -> dict[str, str]:
         """What there is, in words, by what it is for."""
@@ -56,7 +56,7 @@ class InOrder:
         self.dataset = dataset
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[AudioBatch | LatentBatch]:
         for start in range(0, len(self.dataset), self.batch_size):
             stop = min(start + self.batch_size, len(self.dataset))
             items = [self.dataset[index] for index in range(start, stop)]
@@ -64,28 +64,16 @@ class InOrder:
                 yield self.dataset.stack(good)
 
 
-def build_data(
-    experiment: AudioExperiment,
-    node: DatasetNode,
-    *,
-    ledger: RunLedger,
-    first_batch: int,
-    rank: int,
-    world_size: int,
-) -> RunData:
-    """Find an experiment's files and make loaders of them.
-
-    Args:
-        experiment: The experiment.
-        node: Its training dataset.
-        ledger: Where bad files go.
-        first_batch: Batches that an earlier part of the run has consumed.
-        rank: Which of the training processes this is.
-        world_size: How many there are.
-
-    Raises:
-        DataError: There is nothing to train on, or to validate with.
-    """
+@build_datamodule.register
+def _build(
+    experiment: AudioExperiment, *, ledger: Ledger, first_batch: int, rank: int, world_size: int
+) -> AudioData:
+    node = experiment.dataset
+    if node is None:
+        raise UserError(
+            "the experiment has no [dataset] table, so there is nothing to train on; add\n\n"
+            '[dataset]\ndataset_type = "audio_dir"\ndatasets = [{ id = "music", path = "FOLDER" }]'
+        )
     train = build_loader(
         experiment,
         node,
@@ -102,7 +90,7 @@ def build_data(
         validation = build_loader(alone, experiment.val_dataset, training=False, ledger=ledger)
     train.worker_init_fn = leave_signals
     dataset = _items(train)
-    return RunData(
+    return AudioData(
         train=train,
         dataset=dataset,
         validation=validation,
