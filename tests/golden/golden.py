@@ -2,7 +2,7 @@
 """Loader and comparer for the golden cases (needs only numpy and torch).
 
     import golden
-    case = golden.load("cases/ae_oobleck_snake.json")
+    case = golden.case("ae_oobleck_snake_vae")
     module = my_factory(case.config)          # your code
     case.load_into(module)                    # key check, then the fill rule
     module.eval()
@@ -11,14 +11,17 @@
     latents, info = module.encode(x["audio"], return_info=True)
     case.check("encode", "latents", latents)
 
+Cases are read from the folder that SAT_GOLDEN_DIR names, else from the copies beside this file; tests run
+over `golden.cases(KIND, ...)`, so any other set in the same format runs against the same code.
 Every failure raises GoldenError with a message that says what differs and where.
-See README.md beside this file for the format.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import os
 import pathlib
 import zlib
 
@@ -27,6 +30,7 @@ import torch
 
 SCHEMA = 1
 HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = pathlib.Path(os.environ.get("SAT_GOLDEN_DIR") or HERE / "cases")
 
 
 class GoldenError(AssertionError):
@@ -104,8 +108,14 @@ class Case:
             raise GoldenError(
                 f"{self.path.name}: schema {self.meta['schema']}, this loader reads {SCHEMA}"
             )
+
+    @functools.cached_property
+    def arrays(self):
         npz = self.path.with_suffix(".npz")
-        self.arrays = dict(np.load(npz)) if npz.exists() else {}
+        return dict(np.load(npz)) if npz.exists() else {}
+
+    def __str__(self):
+        return self.name
 
     # ---- plain facts
     @property
@@ -294,13 +304,16 @@ class Case:
             )
 
 
-def load(path) -> Case:
-    return Case(path)
+@functools.cache
+def case(name: str) -> Case:
+    """The case of a name."""
+    return Case(FOLDER / f"{name}.json")
 
 
-def load_all(folder=HERE / "cases", kind: str | None = None) -> list:
-    out = [Case(p) for p in sorted(pathlib.Path(folder).glob("*.json"))]
-    return [c for c in out if kind is None or c.kind == kind]
+def cases(*kinds: str) -> list[Case]:
+    """All cases of some kinds, by name."""
+    found = (case(path.stem) for path in sorted(FOLDER.glob("*.json")))
+    return [one for one in found if one.kind in kinds]
 
 
 # ---------------------------------------------------------------- fixed denoisers for the sampler cases
