@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -258,10 +259,18 @@ def quickstart() -> str:
 
 @pytest.fixture(scope="session")
 def corpus() -> pathlib.Path:
-    """Public SAT documents, where this checkout has them beside it."""
-    import os
+    """Public SAT documents: SAT_CORPUS_DIR, else what this checkout has beside it."""
+    return _beside("corpus", os.environ.get("SAT_CORPUS_DIR"))
 
-    folder = pathlib.Path(os.environ.get("SAT_CORPUS_DIR", REPOSITORY.parent / "shared" / "corpus"))
+
+@pytest.fixture(scope="session")
+def reference() -> list[dict]:
+    """Every key of SAT's files with its default, where this checkout has the list beside it."""
+    return json.loads((_beside("reference") / "config-reference.json").read_text())
+
+
+def _beside(name: str, chosen: str | None = None) -> pathlib.Path:
+    folder = pathlib.Path(chosen or REPOSITORY.parent / "shared" / name)
     if not folder.is_dir():
-        pytest.skip("no corpus beside this checkout")
+        pytest.skip(f"no {name} beside this checkout")
     return folder

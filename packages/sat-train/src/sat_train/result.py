@@ -15,6 +15,7 @@ class RunResult:
         step: Optimizer steps taken, those before a resume included.
         metrics: The last validation figures by name; empty without validation data.
         interrupted: Number of the signal that ended training early, if one did.
+        requeued: Whether SLURM will start the job again.
     """
 
     run_folder: Path
@@ -22,3 +23,4 @@ class RunResult:
     step: int
     metrics: Mapping[str, float] = field(default_factory=dict)
     interrupted: int | None = None
+    requeued: bool = False

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 REQUIRED = ("state_dict", "optimizer_states", "loops", "global_step", "sat")
 BROKEN = (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError)
+STARTING_WEIGHTS = ("pretrained_ckpt_path", "pretransform_ckpt_path")
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Resume:
 def find_resume(experiment: Experiment, *, source: Path | None) -> Resume | None:
     """What `recover` or else `ckpt_path` asks to continue from; None for a fresh start.
 
-    With `recover` that is the newest whole checkpoint of the run whose configuration `source` is, or
-    else of the runs of this name, the newest first. Checkpoints that are cut short or damaged are
-    passed over with a warning. None at all is a fresh start.
+    With `recover` that is the newest whole checkpoint of the run whose configuration `source` is,
+    or else of the runs of this name, the newest first. Checkpoints that are cut short or damaged
+    are passed over with a warning. None at all is a fresh start.
 
     Args:
         experiment: The experiment.
@@ -94,7 +95,9 @@ def _candidates(experiment: Experiment, source: Path | None) -> Iterator[RunFold
 def runs_of(folder: Path) -> list[RunFolder]:
     """All runs of a name, the newest first: by their number, which no clock can confuse."""
     records = {path: load_record(RunFolder(path).record) for path in folder.glob("*-*")}
-    order = {path: (record.sequence if record else 0, path.name) for path, record in records.items()}
+    order = {
+        path: (record.sequence if record else 0, path.name) for path, record in records.items()
+    }
     return [RunFolder(path) for path in sorted(order, key=order.__getitem__, reverse=True)]
 
 
@@ -117,9 +120,9 @@ def _resume(
     fixed = [change for change in changes if not _can_apply(change, experiment)]
     if fixed:
         raise UserError(
-            f"training cannot continue from {path}, whose model is another one:\n"
+            f"training cannot continue from {path} with what has changed since:\n"
             + table(fixed)
-            + "\nSet back what changed, or start afresh: recover = false, or another name"
+            + "\nSet it back, or start afresh: recover = false, or another name"
         )
     return Resume(
         path=path,
@@ -156,9 +159,13 @@ def table(changes: tuple[Change, ...] | list[Change]) -> str:
 
 
 def _can_apply(change: Change, experiment: Experiment) -> bool:
-    """Whether a run can go on with a change: it acts in training alone, or on no result."""
+    """Whether a run can go on with a change: it acts in training alone, or on no result.
+
+    The weights that a run started from are of the past; only to name none is no contradiction.
+    """
+    key = change.path[0]
+    if key in STARTING_WEIGHTS:
+        return change.after is None
     bases = type(experiment).__mro__
     training = {key for base in bases for key in vars(base).get("training_keys") or ()}
-    return change.effect == "harmless" or (
-        change.effect == "restart" and change.path[0] in training
-    )
+    return change.effect == "harmless" or (change.effect == "restart" and key in training)

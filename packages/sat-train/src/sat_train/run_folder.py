@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import metadata
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +140,7 @@ class RunFolder:
         """Make the pointer name a checkpoint, relative to the pointer's folder."""
         _write(self.latest, f"{checkpoint.relative_to(self.latest.parent).as_posix()}\n")
 
-    def describe(
-        self, experiment: Experiment, *, origins: Mapping[str, str], device: str
-    ) -> None:
+    def describe(self, experiment: Experiment, *, origins: Mapping[str, str], device: str) -> None:
         """Write configuration, origins and environment."""
         texts = (
             sat_config.dumps(experiment, format="toml"),
@@ -172,8 +169,9 @@ class RunFolder:
 
     def set_aside(self, *, step: int) -> Path:
         """Copy what an earlier start of the same run said of itself to a folder of its own."""
-        names = (f"before_step={step:08d}{suffix}" for suffix in chain(("",), map("-{}".format, count(2))))
-        history = next(path for name in names if not (path := self.path / name).exists())
+        stem, number = f"before_step={step:08d}", 1
+        while (history := self.path / (stem if number == 1 else f"{stem}-{number}")).exists():
+            number += 1
         history.mkdir()
         for name in DESCRIPTION:
             if (self.path / name).exists():

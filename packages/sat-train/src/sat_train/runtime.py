@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import random
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,10 +54,22 @@ def process_rank() -> int:
 
     Lightning starts those of one machine, `torchrun` or SLURM those of several.
     """
-    for name in ("RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):  # in Lightning's order
         if name in os.environ:
-            return int(os.environ[name])
-    return int(os.environ.get("NODE_RANK", "0")) + int(os.environ.get("LOCAL_RANK", "0"))
+            return int(os.environ[name]) + int(os.environ.get("NODE_RANK", "0"))
+    return int(os.environ.get("NODE_RANK", "0"))
+
+
+def process_memory() -> int:
+    """Bytes of memory that this process has at the moment; where that is unknown, at most had."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def set_flags(flags: Runtime) -> None:
@@ -68,7 +81,7 @@ def set_flags(flags: Runtime) -> None:
     if flags.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if flags.sharing_strategy is not None:
-        torch.multiprocessing.set_sharing_strategy(flags.sharing_strategy)
+        torch.multiprocessing.set_sharing_strategy(flags.sharing_strategy)  # type: ignore[no-untyped-call]
 
 
 def seed_everything(seed: int) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from sat_config import UserError
 from sat_config.audio.experiment import AudioExperiment
 from sat_models.data.audio_dir import AudioDirDataset
-from sat_models.data.batch import AudioBatch, LatentBatch, Sample
+from sat_models.data.batch import AudioBatch, Batch, LatentBatch, Sample
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
 from sat_models.data.ledger import Ledger
@@ -42,6 +42,10 @@ class AudioData(DataModule):
         if self.validation is not None:
             found["validation"] = describe(_items(self.validation))
         return found
+
+    def ids_of(self, batch: Batch) -> list[str]:
+        """Dataset and path of each item."""
+        return [item.id for item in batch.items]
 
 
 class InOrder:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
 
 from sat_train.family import Method
+from sat_train.steps import Step
 
 
 class StepCallback(Callback):
@@ -31,8 +31,8 @@ class StepCallback(Callback):
     ) -> None:
         """Pass on the batch, and the step if this batch ended one."""
         assert isinstance(pl_module, Method)
-        assert isinstance(outputs, dict)
-        self.on_batch(pl_module, batch, outputs["terms"])
+        assert pl_module.last is not None
+        self.on_batch(pl_module, batch, pl_module.last)
         if trainer.global_step != self._step:
             self._before, self._step = self._step, trainer.global_step
             self.on_step(trainer, pl_module)
@@ -49,8 +49,8 @@ class StepCallback(Callback):
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
         """Before the first step."""
 
-    def on_batch(self, method: Method, batch: object, terms: Mapping[str, Tensor]) -> None:
-        """After a batch: its loss and the terms of it."""
+    def on_batch(self, method: Method, batch: object, step: Step) -> None:
+        """After a batch, whether or not it ended a step."""
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """After an optimizer step; `trainer.global_step` counts it."""

@@ -1,11 +1,13 @@
 """Training checkpoints: when they are written, and which are kept."""
 
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from sat_train.callbacks.base import StepCallback
 from sat_train.errors import DivergedError
@@ -15,7 +17,7 @@ from sat_train.writer import CheckpointWriter
 
 FORMAT_VERSION = 1
 CLOCK_STEPS = 10
-"""How many steps of a run on several devices share one look at the clock, which they must agree on."""
+"""Steps between looks at the clock on several devices, which have to agree on what it says."""
 
 
 class Checkpoints(StepCallback):
@@ -30,7 +32,6 @@ class Checkpoints(StepCallback):
 
     Args:
         run: Where checkpoints and pointer go.
-        writer: Writes them.
         every: Steps between checkpoints.
         minutes: Minutes between checkpoints at most.
         keep: How many are kept, the newest first; -1 for all. The best one is kept besides.
@@ -45,7 +46,6 @@ class Checkpoints(StepCallback):
         self,
         run: RunFolder,
         *,
-        writer: CheckpointWriter,
         every: int,
         minutes: float,
         keep: int,
@@ -53,18 +53,25 @@ class Checkpoints(StepCallback):
     ) -> None:
         super().__init__()
         self.run = run
-        self.writer = writer
         self.every = every
         self.seconds = 60 * minutes
         self.keep = keep
         self.config = config
+        self.writer: CheckpointWriter | None = None
         self.newest: Path | None = None
         self.best: tuple[int, float] | None = None
-        writer.on_written = self._written
         self._saved = -1
         self._saved_at = time.monotonic()
         self._batches = 0
         self._steps_underway = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Hear from the writer, unless the strategy writes by itself."""
+        if isinstance(trainer.strategy, DeepSpeedStrategy):
+            return
+        assert isinstance(trainer.strategy.checkpoint_io, CheckpointWriter)
+        self.writer = trainer.strategy.checkpoint_io
+        self.writer.on_written = self._written
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
         """Where a resumed run starts there is a checkpoint already, and step 0 needs none."""
@@ -95,7 +102,8 @@ class Checkpoints(StepCallback):
         """
         if trainer.global_step != self._saved:
             self.save(trainer, rescue=trainer.should_stop)
-        self.writer.finish()
+        if self.writer is not None:
+            self.writer.finish()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -110,20 +118,22 @@ class Checkpoints(StepCallback):
         if wanted and whole and self._saved >= 0 and trainer.world_size == 1:
             pl_module.batches_seen = self._batches
             self.save(trainer, rescue=True)
-        self.writer.wait()
 
     def save(self, trainer: pl.Trainer, *, rescue: bool = False) -> None:
         """Write the state of this moment; every process must call this."""
         path = self.run.checkpoint(trainer.global_step, rescue=rescue)
-        trainer.save_checkpoint(path, weights_only=False)
+        if self.writer is not None:
+            trainer.save_checkpoint(path, weights_only=False)
+        else:
+            self._save_folder(trainer, path)
         self._saved = trainer.global_step
         self._saved_at = time.monotonic()
 
     def judge(self, step: int, figure: float) -> None:
-        """Remember the headline figure of a step, if it has a checkpoint and is the best so far."""
-        if step == self._saved and math.isfinite(figure):
-            if self.best is None or figure < self.best[1]:
-                self.best = step, figure
+        """Remember a step by its headline figure, if it has a checkpoint and is the best so far."""
+        best = math.inf if self.best is None else self.best[1]
+        if step == self._saved and figure < best:
+            self.best = step, figure
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -143,6 +153,14 @@ class Checkpoints(StepCallback):
         assert isinstance(pl_module, Method)
         pl_module.batches_seen = checkpoint["sat"]["batches"]
 
+    def _save_folder(self, trainer: pl.Trainer, path: Path) -> None:
+        """DeepSpeed's own format, a folder, which takes its name when it is whole."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        trainer.save_checkpoint(temporary, weights_only=False)
+        if trainer.is_global_zero:
+            temporary.replace(path)
+            self._written(path)
+
     def _is_time(self, trainer: pl.Trainer) -> bool:
         alone = trainer.world_size == 1
         if not alone and not self.is_due(CLOCK_STEPS):
@@ -161,4 +179,4 @@ class Checkpoints(StepCallback):
             best = self.run.checkpoint(self.best[0]) if self.best else None
             superseded += [old for old in regular[max(self.keep, 1) :] if old not in (best, path)]
         for old in superseded:
-            self.writer.remove_checkpoint(old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()

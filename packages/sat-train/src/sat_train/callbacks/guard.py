@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from sat_models.files import append_line
 from sat_train.callbacks.base import StepCallback
 from sat_train.errors import DivergedError
-from sat_train.family import Method
+from sat_train.family import DataModule, Method
 from sat_train.run_folder import RunFolder
 from sat_train.steps import Step
 
@@ -25,15 +25,17 @@ class Guard(StepCallback):
 
     Args:
         run: Has the ledger, and the checkpoints.
+        data: Knows what batches are called.
         most: Steps in a row after which training stops.
 
     Attributes:
         skipped: Steps that are in the ledger, those of earlier starts included.
     """
 
-    def __init__(self, run: RunFolder, *, most: int) -> None:
+    def __init__(self, run: RunFolder, *, data: DataModule, most: int) -> None:
         super().__init__()
         self.run = run
+        self.data = data
         self.most = most
         self.skipped = 0
         self._batches: list[dict[str, Any]] = []
@@ -47,7 +49,7 @@ class Guard(StepCallback):
     def on_batch(self, method: Method, batch: object, step: Step) -> None:
         """Remember what the step is made of; nothing is taken from the device yet."""
         terms = {"loss": step.loss, **step.terms}
-        self._batches.append({"ids": method.batch_ids(batch), "terms": terms})
+        self._batches.append({"ids": self.data.ids_of(batch), "terms": terms})
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """Look at the step.
