@@ -85,7 +85,7 @@ class Checkpoints(StepCallback):
         self._steps_underway = 0
         if self.is_due(self.every):
             self.save(trainer)
-        elif self._is_time(trainer):
+        elif trainer.global_step != trainer.max_steps and self._is_time(trainer):
             self.save(trainer, rescue=True)
 
     def on_before_optimizer_step(
