@@ -7,10 +7,7 @@ from sat_config.node import Node
 from sat_models.build import build_model
 from sat_models.data.batch import AudioBatch, Item, LatentBatch
 from sat_models.errors import MissingBuilderError
-from sat_train import builtin
 from sat_train.methods.base import build_method
-
-builtin.load()
 
 
 def build(document):

@@ -3,10 +3,7 @@
 The cases are read from the folder that SAT_GOLDEN_DIR names, else from the copies beside this file.
 """
 
-import importlib.util
-import os
-from pathlib import Path
-
+import golden
 import msgspec
 import pytest
 import torch
@@ -19,16 +16,9 @@ from sat_models.data.batch import AudioBatch
 from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
 from sat_train.methods.autoencoder import AutoencoderMethod
 
-HERE = Path(__file__).parent
-CASES = Path(os.environ.get("SAT_GOLDEN_DIR", HERE / "cases"))
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
-
 
 def load(name):
-    return golden.load(CASES / f"{name}.json")
+    return golden.case(name)
 
 
 def sizes(kwargs):

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from sat_config.audio.dataset import AudioDirNode
 from sat_models.audio import AudioInfo, check_channels, probe, read_audio
-from sat_models.build import build_dataset
 from sat_models.data.batch import AudioBatch, BadItem, Item, Sample
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
 from sat_models.data.ledger import Ledger
 from sat_models.errors import AudioError, DataError

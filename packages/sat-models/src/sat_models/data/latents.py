@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from sat_config.audio.dataset import PreEncodedNode
-from sat_models.build import build_dataset
 from sat_models.data.batch import BadItem, Item, LatentBatch, Sample
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError

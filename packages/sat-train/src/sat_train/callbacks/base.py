@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sat_train.methods.base import Batch, Method
+from sat_train.family import Method
 
 
 class StepCallback(Callback):
@@ -23,7 +23,7 @@ class StepCallback(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: object,
-        batch: Batch,
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Pass on the batch, and the step if this batch ended one."""

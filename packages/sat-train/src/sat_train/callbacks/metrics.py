@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sat_train.callbacks.base import StepCallback, log_metrics
-from sat_train.methods.base import Method
+from sat_train.family import Method
 
 
 class TrainingMetrics(StepCallback):

@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from sat_train.callbacks.base import StepCallback, log_metrics
-from sat_train.methods.base import Batch, Method, evaluating
+from sat_train.family import Method, evaluating
 from sat_train.report import Report, format_metrics
 
 
@@ -28,7 +28,7 @@ class Validation(StepCallback):
         last: The newest figures.
     """
 
-    def __init__(self, batches: Iterable[Batch], *, every: int, report: Report) -> None:
+    def __init__(self, batches: Iterable[Any], *, every: int, report: Report) -> None:
         super().__init__()
         self.batches = batches
         self.every = every
@@ -57,8 +57,7 @@ class Validation(StepCallback):
     def validate(self, trainer: pl.Trainer, method: Method) -> None:
         """Compute, log and say the figures of this moment."""
         with evaluating(method):
-            on_device = (batch.to(method.device) for batch in self.batches)
-            self.last = method.validate(on_device)
+            self.last = method.validate(method.on_device(self.batches))
         self._validated = trainer.global_step
         log_metrics(trainer, self.last)
         self.report.line(f"step {trainer.global_step}  {format_metrics(self.last)}")

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sat_config import Experiment
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.loss import AutoencoderLosses
 from sat_config.audio.training import AutoencoderTraining
@@ -18,9 +19,10 @@ from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
 from sat_models.models.autoencoder import AudioAutoencoder
 from sat_models.support import UnsupportedError, refuse_unsupported
+from sat_train.audio.demo import AudioDemo
 from sat_train.losses.distance import SpectralDistance
 from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
-from sat_train.methods.base import Batch, Demo, Method, build_method
+from sat_train.methods.base import AudioMethod, Batch, build_method
 
 MAX_DEMOS = 8
 
@@ -54,7 +56,7 @@ class SpectralLoss(nn.Module):
         return result if self.stereo is None else result + self.stereo(audio, decoded)
 
 
-class AutoencoderMethod(Method):
+class AutoencoderMethod(AudioMethod):
     """Reconstruction training: multi-resolution STFT, L1, L2 and what the bottleneck reports.
 
     AdamW with betas 0.8 and 0.99. Validation reconstructs from the latents' mean. Padding at the
@@ -120,26 +122,26 @@ class AutoencoderMethod(Method):
             "val/mrstft_silence": float(self.distance.value(silence)),
         }
 
-    def demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+    def demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
         """Originals and reconstructions of the first eight items."""
         return islice(self._all_demos(batches), MAX_DEMOS)
 
-    def _all_demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+    def _all_demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
         for batch in batches:
             audio = _waveforms(batch)
             decoded = self.reconstruct(audio)
             for index, item in enumerate(batch.items):
                 length = int(batch.padding_mask[index].sum())
                 versions = {"original": audio[index], "reconstruction": decoded[index]}
-                yield Demo(
+                yield AudioDemo(
                     name=Path(item.path).stem,
                     audio={name: clip[:, :length].cpu() for name, clip in versions.items()},
+                    sample_rate=self.autoencoder.sample_rate,
                 )
 
-    def next_words(
-        self, experiment: AudioExperiment, *, config: Path, latest: Path
-    ) -> Sequence[str]:
+    def next_words(self, experiment: Experiment, *, config: Path, latest: Path) -> Sequence[str]:
         """Encode the dataset with what was trained."""
+        assert isinstance(experiment, AudioExperiment)
         words = ["sat-preencode", str(config)]
         table = experiment.preencode
         given = table.checkpoint if table is not None else None
@@ -148,7 +150,7 @@ class AutoencoderMethod(Method):
             words += ["--override", f"preencode.output_path=latents/{experiment.name}"]
         return words
 
-    def check_data(self, dataset: ItemDataset) -> None:
+    def check_dataset(self, dataset: ItemDataset) -> None:
         """Refuse latents."""
         if isinstance(dataset, LatentDataset):
             raise UserError(

@@ -1,7 +1,6 @@
 """Training of unconditional diffusion models."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -18,10 +17,11 @@ from sat_models.models.diffusion import DiffusionModel
 from sat_models.pretransforms.autoencoder import AutoencoderPretransform
 from sat_models.sampling.generate import generate_audio
 from sat_models.support import refuse_unsupported
-from sat_train.methods.base import Batch, Demo, Method, build_method
+from sat_train.audio.demo import AudioDemo
+from sat_train.methods.base import AudioMethod, Batch, build_method
 
 
-class DiffusionMethod(Method):
+class DiffusionMethod(AudioMethod):
     """Denoising at uniformly drawn times: mean squared error of what the objective predicts.
 
     Adam. All frames count in the loss, those of padding included: SAT does the same for
@@ -79,7 +79,7 @@ class DiffusionMethod(Method):
             count += items
         return {"val/loss": total / count}
 
-    def demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+    def demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
         """Generated clips, from the same noise at every demo; the data is not looked at."""
         audio = generate_audio(
             self.diffusion,
@@ -90,18 +90,13 @@ class DiffusionMethod(Method):
             device=self.device,
         )
         for clip in audio:
-            yield Demo(name="generated", audio={"audio": clip.float().cpu()})
+            yield AudioDemo(
+                name="generated",
+                audio={"audio": clip.float().cpu()},
+                sample_rate=self.diffusion.sample_rate,
+            )
 
-    def next_words(
-        self, experiment: AudioExperiment, *, config: Path, latest: Path
-    ) -> Sequence[str]:
-        """Train on, for twice as long: what was trained can be heard in the demos."""
-        words = ["sat-train", str(config), "--override", "recover=true"]
-        if experiment.max_steps is not None:
-            words += ["--override", f"max_steps={2 * experiment.max_steps}"]
-        return words
-
-    def check_data(self, dataset: ItemDataset) -> None:
+    def check_dataset(self, dataset: ItemDataset) -> None:
         """Refuse latents that another autoencoder than the pretransform has made."""
         if not isinstance(dataset, LatentDataset):
             return
