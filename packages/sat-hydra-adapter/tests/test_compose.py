@@ -41,7 +41,10 @@ def test_element_of_a_list_is_named_by_its_index(at_root):
 
 
 def test_users_folder_adds_to_the_shipped_groups_and_wins(write):
-    write("config.yaml", "defaults: [{model: small_vae}, {dataset: mine}, {override training: quick}]\n")
+    write(
+        "config.yaml",
+        "defaults: [{model: small_vae}, {dataset: mine}, {override training: quick}]\n",
+    )
     write("dataset/mine.yaml", "dataset_type: audio_dir\ndatasets: [{id: a, path: music}]\n")
     folder = write("training/quick.yaml", "learning_rate: 3e-5\n")
     composed = compose(folder)
