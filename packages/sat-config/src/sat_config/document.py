@@ -4,7 +4,7 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -65,11 +65,14 @@ class Document(msgspec.Struct, eq=False):
         source: The file.
         data: Its content, upgraded to the current schema version.
         notes: Warnings about it.
+        origin_of: For data that some other tool has composed: who set the value at a path (an
+            `Origin`).
     """
 
     source: Source
     data: Table
     notes: list[Problem] = []
+    origin_of: Callable[[Path], Any] | None = None
 
 
 class DocumentError(Exception):
