@@ -13,6 +13,7 @@ from sat_config import (
     diagnose,
     document,
     encode,
+    guards,
     layers,
     overrides,
     plugins,
@@ -247,7 +248,8 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     for override in steering:
         folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
         folded.slot = schema.struct_slot(layers.Steering)
-        names_files = override.path[0] != "overrides" and override.path[-1] not in ("take", "at")
+        names_files = override.path[0] not in ("overrides", "layer")
+        names_files = names_files and override.path[-1] not in ("take", "at")
         adjust = partial(_from_here, folder=top.source.folder) if names_files else None
         try:
             overrides.apply(folded, override, adjust=adjust)
@@ -280,6 +282,7 @@ def _decode_layers(
         return Report(problems=tuple(notes))
     folded = layers.fold(expanded, slot)
     folded.problems = [*notes, *folded.problems, *_apply_all(folded, expanded, later)]
+    folded.problems += guards.check(folded, expanded)
     _set_ignored_apart(folded)
     _resolve_paths(folded)
     return _decode_folded(folded, may_run=may_run)
