@@ -74,14 +74,15 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
 
 
 def check(
-    path: StrPath | Mapping[str, Any] | None,
+    path: StrPath | Mapping[str, Any] | Document | None,
     overrides: Sequence[str] = (),
     layers: Sequence[StrPath] = (),
 ) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
+        path: A TOML, JSON or INI file, its document, or plain data; None where overrides say
+            everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
     """
@@ -157,7 +158,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath | Mapping[str, Any] | None],
+    paths: Sequence[StrPath | Mapping[str, Any] | Document | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -185,9 +186,11 @@ def _check(
     return _decode_layers(expanded, later, kind, may_run=may_run)
 
 
-def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+def _open(path: StrPath | Mapping[str, Any] | Document | None) -> Document:
     if path is None:
         return document.from_mapping({}, "the command line")
+    if isinstance(path, Document):
+        return path
     if isinstance(path, Mapping):
         return document.from_mapping(path, "<mapping>")
     return document.read(path)
