@@ -7,9 +7,9 @@ import torch
 
 from sat_config.audio.dataset import AudioDirNode, Folder
 from sat_models.audio import read_audio
-from sat_models.build import build_dataset
 from sat_models.data.audio_dir import find_audio
 from sat_models.data.batch import BadItem
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
@@ -206,3 +206,15 @@ def test_file_that_fails_when_it_is_read_comes_as_a_bad_item(folder):
     dataset = build(node(folder, random_crop=False), training=False)
     (folder / "long.wav").unlink()
     assert dataset[1] == BadItem(str(folder / "long.wav"), f"{folder}/long.wav: no such file", 0)
+
+
+def test_metadata_has_sats_names_and_reaches_the_batch(folder):
+    dataset = build(node(folder, random_crop=False), training=False)
+    batch = dataset.stack([dataset[0], dataset[1]])
+    short, long = batch.metadata
+    assert short["relpath"] == "b/short.flac"
+    assert short["timestamps"] == (0.0, 1.0)
+    assert long["timestamps"] == pytest.approx((0.0, 1 / 20))
+    assert (long["seconds_start"], long["seconds_total"], long["sample_rate"]) == (0.0, 3.0, RATE)
+    assert torch.equal(short["padding_mask"][0], batch.padding_mask[0])
+    assert torch.equal(short["audio"], batch.audio[0])

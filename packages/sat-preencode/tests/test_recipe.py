@@ -11,8 +11,9 @@ import torch
 import sat_config
 from sat_config.audio.dataset import Folder, PreEncodedNode
 from sat_models.audio import read_audio
-from sat_models.build import build_dataset, build_model
+from sat_models.build import build_model
 from sat_models.checkpoint import load_weights, open_checkpoint, save_checkpoint
+from sat_models.data.build import build_dataset
 from sat_models.data.latents import read_details
 from sat_models.data.ledger import Ledger
 from sat_models.errors import CheckpointError, DataError

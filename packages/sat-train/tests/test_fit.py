@@ -204,7 +204,7 @@ def test_failing_demo_is_logged_and_training_goes_on(autoencoder_document, monke
     def fail(*_args, **_kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr("sat_train.callbacks.demos.save_spectrograms", fail)
+    monkeypatch.setattr("sat_train.audio.demo.save_spectrograms", fail)
     assert run(autoencoder_document, max_steps=2).step == 2
     assert "no demo at step 2" in caplog.text
 

@@ -306,7 +306,9 @@ def fold(layers: Sequence[Layer], slot: Slot | None) -> Folded:
     present = [(layer, content) for layer, content in contents if content is not None]
     for number, (layer, content) in enumerate(present, 1):
         later = [over for _, over in present[number:]]
-        merge(folded, content, LayerOrigin(layer), later, depth=len(layer.at))
+        composed = layer.document.origin_of is not None  # then every value has its own origin
+        depth = document.MAX_DEPTH if composed else len(layer.at)
+        merge(folded, content, LayerOrigin(layer), later, depth=depth)
     return folded
 
 
@@ -318,8 +320,12 @@ class LayerOrigin:
 
     def __call__(self, path: Path) -> Origin:
         """The place of the resolved tree's `path`."""
-        depth = len(self.layer.at)
-        return Origin(self.layer.document.source, (*self.layer.take, *path[depth:]))
+        there = (*self.layer.take, *path[len(self.layer.at) :])
+        document = self.layer.document
+        if document.origin_of is not None:
+            origin: Origin = document.origin_of(there)
+            return origin
+        return Origin(document.source, there)
 
 
 def merge(
@@ -339,7 +345,8 @@ def merge(
         origin_of: Function from a path to the `Origin` of the value there.
         later: What will be laid on top, in order. A table that has no tag yet gets the one that
             comes, so that it is known which tables below it are tagged.
-        depth: How many keys lead to where `over` is mounted.
+        depth: How many keys lead to where `over` is mounted: tables above that are made key by
+            key, each with an origin of its own.
     """
     folded.trace.added = origin_of(())
     _Merge(origin_of, folded.problems, depth).table(

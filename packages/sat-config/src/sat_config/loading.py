@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -87,6 +87,26 @@ def check(
         layers: Further files laid on top of the first, in order.
     """
     return _check([path, *layers], overrides, None, may_run=True)
+
+
+def check_composed(data: Mapping[str, Any], origin_of: Callable[[Path], Origin]) -> Report:
+    """Check an experiment that another tool has composed, such as Hydra, as `check` does a file.
+
+    Layers that the data names (`include`, `model_config`, ...) lie below it; relative paths start
+    from the working directory.
+
+    Args:
+        data: The experiment as plain data.
+        origin_of: Function from a path in it to who set the value there.
+    """
+    plugins.load()
+    try:
+        composed = document.from_mapping(data, "the composition")
+        composed.origin_of = origin_of
+        expanded = layers.expand(composed)
+    except DocumentError as error:
+        return Report(problems=error.problems)
+    return _decode_layers(expanded, (), None, may_run=True)
 
 
 def load(

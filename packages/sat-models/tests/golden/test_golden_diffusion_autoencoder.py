@@ -1,20 +1,11 @@
 """Diffusion autoencoders against numbers that stable-audio-tools computed (see golden.py)."""
 
-import importlib.util
-from pathlib import Path
-
+import golden
 import pytest
 import torch
 
 import sat_config
 from sat_models.build import build_model
-
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "diffusion_autoencoders"
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def predict(model, x):
@@ -23,9 +14,8 @@ def predict(model, x):
     return model(x["audio"], x["t"], model.condition_for(latents))
 
 
-@pytest.mark.parametrize("path", sorted(CASES.glob("*.json")), ids=lambda path: path.stem)
-def test_golden_case_agrees(path):
-    case = golden.load(path)
+@pytest.mark.parametrize("case", golden.cases("diffusion_autoencoder"), ids=str)
+def test_golden_case_agrees(case):
     model = build_model(sat_config.decode(case.config))
     case.load_into(model)
     model.eval()

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from sat_config.audio.dataset import AudioDirNode
 from sat_models.audio import AudioInfo, check_channels, probe, read_audio
-from sat_models.build import build_dataset
 from sat_models.data.batch import AudioBatch, BadItem, Item, Sample
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
 from sat_models.data.ledger import Ledger
 from sat_models.errors import AudioError, DataError
@@ -144,18 +144,32 @@ class AudioDirDataset(ItemDataset):
         return Sample(
             values=functional.pad(-audio if flip < self._phase_flip else audio, (0, missing)),
             padding_mask=torch.arange(self._sample_size) < audio.shape[1],
-            item=Item(
-                id=file.id,
-                path=str(file.path),
-                start_sample=start,
-                seconds_start=float(start // self._sample_rate),
-                seconds_total=float(math.ceil(info.frames / info.sample_rate)),
-            ),
+            item=self._describe(file, info, start=start, num_samples=audio.shape[1]),
         )
 
     def stack(self, samples: Sequence[Sample]) -> AudioBatch:
         """The batch of some items."""
         return AudioBatch.stack(samples)
+
+    def _describe(self, file: AudioFile, info: AudioInfo, *, start: int, num_samples: int) -> Item:
+        length = info.length_at(self._sample_rate)
+        seconds_start = float(start // self._sample_rate)
+        seconds_total = float(math.ceil(info.frames / info.sample_rate))
+        return Item(
+            id=file.id,
+            path=str(file.path),
+            start_sample=start,
+            seconds_start=seconds_start,
+            seconds_total=seconds_total,
+            metadata={
+                "path": str(file.path),
+                "relpath": file.relpath,
+                "timestamps": (start / length, (start + num_samples) / length),
+                "seconds_start": seconds_start,
+                "seconds_total": seconds_total,
+                "sample_rate": self._sample_rate,
+            },
+        )
 
 
 @build_dataset.register

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from sat_config.audio.dataset import PreEncodedNode
-from sat_models.build import build_dataset
 from sat_models.data.batch import BadItem, Item, LatentBatch, Sample
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
@@ -205,6 +205,7 @@ class LatentDataset(ItemDataset):
             reason = error.strerror if isinstance(error, OSError) else error
             return BadItem(str(path), f"{path}: {reason}", start)
         missing = self._length - latents.shape[1]
+        seconds_start = float(start // details.sample_rate)
         return Sample(
             values=functional.pad(latents, (0, missing)),
             padding_mask=torch.arange(self._length) < entry.valid_frames - first,
@@ -212,8 +213,17 @@ class LatentDataset(ItemDataset):
                 id=entry.id,
                 path=str(path),
                 start_sample=start,
-                seconds_start=float(start // details.sample_rate),
+                seconds_start=seconds_start,
                 seconds_total=entry.seconds_total,
+                metadata={
+                    "latent_filename": str(path),
+                    "relpath": entry.file,
+                    "seconds_start": seconds_start,
+                    "seconds_total": entry.seconds_total,
+                    "sample_rate": details.sample_rate,
+                    "latent_crop_length": self._length,
+                    "latent_crop_start": first,
+                },
             ),
         )
 

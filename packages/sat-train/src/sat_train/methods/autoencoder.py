@@ -9,18 +9,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sat_config import Experiment
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.loss import AutoencoderLosses
 from sat_config.audio.training import AutoencoderTraining
 from sat_config.errors import UserError
-from sat_models.data.batch import AudioBatch
+from sat_models.data.batch import AudioBatch, Batch
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
+from sat_models.losses.build import build_spectral_loss
+from sat_models.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
 from sat_models.models.autoencoder import AudioAutoencoder
 from sat_models.support import UnsupportedError, refuse_unsupported
-from sat_train.losses.distance import SpectralDistance
-from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
-from sat_train.methods.base import Batch, Demo, Method, build_method
+from sat_train.audio.demo import AudioDemo
+from sat_train.distance import SpectralDistance
+from sat_train.methods.base import AudioMethod, build_method
+from sat_train.steps import Losses, Part, StepSettings
 
 MAX_DEMOS = 8
 
@@ -54,7 +58,7 @@ class SpectralLoss(nn.Module):
         return result if self.stereo is None else result + self.stereo(audio, decoded)
 
 
-class AutoencoderMethod(Method):
+class AutoencoderMethod(AudioMethod):
     """Reconstruction training: multi-resolution STFT, L1, L2 and what the bottleneck reports.
 
     AdamW with betas 0.8 and 0.99. Validation reconstructs from the latents' mean. Padding at the
@@ -63,27 +67,39 @@ class AutoencoderMethod(Method):
     Args:
         autoencoder: The model; its state is stored under `autoencoder.`.
         training: The training block.
-        seed: Seeds what the steps draw.
+        settings: How steps are taken.
     """
 
     headline = "val/mrstft"
 
     def __init__(
-        self, autoencoder: AudioAutoencoder, *, training: AutoencoderTraining, seed: int
+        self,
+        autoencoder: AudioAutoencoder,
+        *,
+        training: AutoencoderTraining,
+        settings: StepSettings,
     ) -> None:
         super().__init__(
-            seed=seed,
-            learning_rate=training.rate,
+            settings=settings,
             demo_every=training.demo.demo_every,
+            optimizers={"autoencoder": training.optimizers.autoencoder},
         )
         self.autoencoder = autoencoder
         self.spectral = SpectralLoss(
-            _spectral_loss(training.loss_configs), channels=autoencoder.out_channels
+            build_spectral_loss(
+                training.loss_configs.spectral.config, sample_rate=autoencoder.sample_rate
+            ),
+            channels=autoencoder.out_channels,
         )
         self.distance = SpectralDistance()
         self.weights = _weights(training.loss_configs)
 
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The autoencoder."""
+        return (Part("autoencoder", (self.autoencoder,)),)
+
+    def losses(self, batch: Batch, part: Part) -> Losses:
         """The weighted terms; those with weight 0 are left out."""
         audio = _waveforms(batch)
         result = self.autoencoder(audio.to(self.dtype))
@@ -96,7 +112,7 @@ class AutoencoderMethod(Method):
             terms["l1"] = (audio - decoded).abs().mean()
         if self.weights["l2"]:
             terms["l2"] = (audio - decoded).square().mean()
-        return {name: self.weights[name] * value for name, value in terms.items()}
+        return Losses({name: self.weights[name] * value for name, value in terms.items()})
 
     def reconstruct(self, audio: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         """Encode and decode without drawing: the mean of the latents."""
@@ -120,26 +136,26 @@ class AutoencoderMethod(Method):
             "val/mrstft_silence": float(self.distance.value(silence)),
         }
 
-    def demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+    def demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
         """Originals and reconstructions of the first eight items."""
         return islice(self._all_demos(batches), MAX_DEMOS)
 
-    def _all_demos(self, batches: Iterable[Batch]) -> Iterator[Demo]:
+    def _all_demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
         for batch in batches:
             audio = _waveforms(batch)
             decoded = self.reconstruct(audio)
             for index, item in enumerate(batch.items):
                 length = int(batch.padding_mask[index].sum())
                 versions = {"original": audio[index], "reconstruction": decoded[index]}
-                yield Demo(
+                yield AudioDemo(
                     name=Path(item.path).stem,
                     audio={name: clip[:, :length].cpu() for name, clip in versions.items()},
+                    sample_rate=self.autoencoder.sample_rate,
                 )
 
-    def next_words(
-        self, experiment: AudioExperiment, *, config: Path, latest: Path
-    ) -> Sequence[str]:
+    def next_words(self, experiment: Experiment, *, config: Path, latest: Path) -> Sequence[str]:
         """Encode the dataset with what was trained."""
+        assert isinstance(experiment, AudioExperiment)
         words = ["sat-preencode", str(config)]
         table = experiment.preencode
         given = table.checkpoint if table is not None else None
@@ -148,19 +164,13 @@ class AutoencoderMethod(Method):
             words += ["--override", f"preencode.output_path=latents/{experiment.name}"]
         return words
 
-    def check_data(self, dataset: ItemDataset) -> None:
+    def check_dataset(self, dataset: ItemDataset) -> None:
         """Refuse latents."""
         if isinstance(dataset, LatentDataset):
             raise UserError(
                 "training an autoencoder needs audio, but the dataset holds latents: set"
                 " dataset.dataset_type to 'audio_dir'"
             )
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over all weights that are not frozen."""
-        return torch.optim.AdamW(
-            self.trained_parameters(), lr=self.learning_rate, betas=(0.8, 0.99)
-        )
 
 
 @build_method.register
@@ -169,7 +179,8 @@ def _build(
 ) -> AutoencoderMethod:
     assert isinstance(model, AudioAutoencoder)
     _refuse_unsupported(training)
-    method = AutoencoderMethod(model, training=training, seed=experiment.seed)
+    settings = StepSettings.of(experiment)
+    method = AutoencoderMethod(model, training=training, settings=settings)
     shortest = method.spectral.channels.shortest_signal
     if experiment.sample_size < shortest:
         raise UserError(
@@ -195,15 +206,6 @@ def _refuse_unsupported(training: AutoencoderTraining) -> None:
     named = {"spectral": losses.spectral, "time": losses.time, "bottleneck": losses.bottleneck}
     for name, node in named.items():
         refuse_unsupported(node, ("type", "config", "weights"), where=f"{where}.{name}")
-    sizes = ("fft_sizes", "hop_sizes", "win_lengths")
-    refuse_unsupported(losses.spectral.config, sizes, where=f"{where}.spectral.config")
-
-
-def _spectral_loss(losses: AutoencoderLosses) -> MultiResolutionSTFTLoss:
-    sizes = losses.spectral.config
-    return MultiResolutionSTFTLoss(
-        fft_sizes=sizes.fft_sizes, hop_sizes=sizes.hop_sizes, win_lengths=sizes.win_lengths
-    )
 
 
 def _weights(losses: AutoencoderLosses) -> dict[str, float]:
