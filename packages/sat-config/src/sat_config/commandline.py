@@ -7,6 +7,7 @@ every run key is a flag in kebab case (`--batch-size 8`), and each is short for 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -78,6 +79,8 @@ def add_loading(
         "file", nargs="?", metavar="FILE", help="the experiment: TOML, JSON, or a defaults.ini"
     )
     add_overriding(parser)
+    parser.usage = "%(prog)s [OPTIONS] [FILE]"
+    parser.formatter_class = partial(argparse.HelpFormatter, max_help_position=42)
     add_flags_of_sat(parser, flags=flags, switches=switches)
 
 
@@ -95,11 +98,15 @@ def add_flags_of_sat(
         switches: SAT's flags without a value, and the path that each sets to true.
     """
     parser.set_defaults(override=[])
+    group = parser.add_argument_group(
+        "flags of stable-audio-tools, and further ones in their way",
+        "Each is short for an override of the key that is named beside it.",
+    )
     run = {"config-file": "include", **{key.replace("_", "-"): key for key in settable()}}
     for flag, path in {**run, **(flags or {})}.items():
-        _add_flag(parser, flag, path, nargs=None)
+        _add_flag(group, flag, path, nargs=None)
     for flag, path in (switches or {}).items():
-        _add_flag(parser, flag, path, nargs=0)
+        _add_flag(group, flag, path, nargs=0)
 
 
 def parse(
@@ -137,14 +144,15 @@ def settable() -> tuple[str, ...]:
     return (*layers.PATH_KEYS, *single)
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: str, path: str, nargs: int | None) -> None:
-    parser.add_argument(
+def _add_flag(group: argparse._ArgumentGroup, flag: str, path: str, nargs: int | None) -> None:
+    group.add_argument(
         f"--{flag}",
         action=_AsOverride,
         const=path,
         nargs=nargs,
         default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
+        metavar="VALUE",
+        help=path if nargs is None else f"{path} = true",
     )
 
 

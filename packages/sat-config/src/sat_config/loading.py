@@ -13,6 +13,7 @@ from sat_config import (
     diagnose,
     document,
     encode,
+    hints,
     layers,
     overrides,
     plugins,
@@ -508,7 +509,7 @@ def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
                 severity="warning",
                 path=("checks", "allow", number),
                 message=f"no rule is called {code!r}",
-                suggestion=diagnose.nearest(code, rules.RULES),
+                suggestion=hints.nearest(code, rules.RULES),
             )
             yield diagnose.locate(folded, problem)
     ignored = folded.tree.get("ignored")

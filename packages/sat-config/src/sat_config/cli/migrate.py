@@ -29,6 +29,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type
     """Enter the command."""
     parser = commands.add_parser(
         "migrate",
+        usage="%(prog)s [OPTIONS] [FILE ...]",
         help="write an experiment from stable-audio-tools' files",
         description=DESCRIPTION,
         epilog=EPILOG,
