@@ -1,7 +1,6 @@
 """`sat-config migrate`: an experiment from stable-audio-tools' files."""
 
 import argparse
-import difflib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -97,6 +96,8 @@ def _put(found: "migrate.Migration", output: str, arguments: argparse.Namespace)
         print(f"{output}: up to date")
         return 0
     if arguments.check:
+        import difflib  # slow to import, and seldom needed
+
         sys.stdout.writelines(
             difflib.unified_diff(_lines(old or ""), _lines(found.text), output, "migrated")
         )
