@@ -58,7 +58,7 @@ def _kinds(expanded: Sequence[Layer]) -> Iterator[Problem]:
 
 def _guarded(layer: Layer, expanded: Sequence[Layer], family: Family) -> Iterator[Problem]:
     """Keys that a layer of this kind may not set."""
-    guarded = family.guards.get(layer.kind or "")
+    guarded = family.guards.get(str(layer.kind))
     content = layer.content() or {}
     if guarded is None or guarded not in content:
         return

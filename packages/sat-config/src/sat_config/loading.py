@@ -14,6 +14,7 @@ from sat_config import (
     document,
     encode,
     guards,
+    hints,
     layers,
     overrides,
     plugins,
@@ -75,14 +76,15 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
 
 
 def check(
-    path: StrPath | Mapping[str, Any] | None,
+    path: StrPath | Mapping[str, Any] | Document | None,
     overrides: Sequence[str] = (),
     layers: Sequence[StrPath] = (),
 ) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
+        path: A TOML, JSON or INI file, its document, or plain data; None where overrides say
+            everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
     """
@@ -178,7 +180,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath | Mapping[str, Any] | None],
+    paths: Sequence[StrPath | Mapping[str, Any] | Document | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -206,9 +208,11 @@ def _check(
     return _decode_layers(expanded, later, kind, may_run=may_run)
 
 
-def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+def _open(path: StrPath | Mapping[str, Any] | Document | None) -> Document:
     if path is None:
         return document.from_mapping({}, "the command line")
+    if isinstance(path, Document):
+        return path
     if isinstance(path, Mapping):
         return document.from_mapping(path, "<mapping>")
     return document.read(path)
@@ -508,7 +512,7 @@ def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
                 severity="warning",
                 path=("checks", "allow", number),
                 message=f"no rule is called {code!r}",
-                suggestion=diagnose.nearest(code, rules.RULES),
+                suggestion=hints.nearest(code, rules.RULES),
             )
             yield diagnose.locate(folded, problem)
     ignored = folded.tree.get("ignored")
