@@ -397,13 +397,12 @@ def test_messages_in_full(toy, write):
         "[child]\ndepth = 2\n"
     ))  # fmt: skip
     text = errors.render(loading.check(name).problems)
-    allowed = ", ".join(sorted(schema.fields(toy.PlainToy)))
     assert text == (
-        f"""\
+        """\
 top.toml:2:1: error[unknown-key]: unknown key 'sed' in the root of the document
     2 | sed = 3
       | ^
-      = allowed: {allowed}
+      = allowed: seed, save_dir, shape, save_top_k, ignored, logger and 36 more
       = try: seed
 
 top.toml:3:14: error[bad-value]: batch_size is "8"
@@ -454,7 +453,3 @@ def test_problem_of_an_override_names_the_word(toy, write):
 )  # fmt: skip
 def test_what_an_annotation_takes_in_words(annotation, words):
     assert diagnose.describe(annotation) == words
-
-
-def test_nearest_of_what_is_no_text_is_none():
-    assert diagnose.nearest(3, ["a"]) is None

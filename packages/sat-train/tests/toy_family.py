@@ -10,6 +10,7 @@ from sat_config.run import Experiment
 from sat_models.build import build_model
 from sat_train.demo import PlotDemo
 from sat_train.family import DataModule, Method, build_datamodule, build_training
+from sat_train.steps import Losses, Part, StepSettings, Updater
 
 
 class LineModel(Node, kw_only=True):
@@ -67,17 +68,23 @@ class _Endless:
 class LineMethod(Method):
     headline = "val/mse"
 
-    def __init__(self, model, *, rate: float, seed: int) -> None:
-        super().__init__(seed=seed, demo_every=1000)
+    def __init__(self, model, *, rate: float, settings: StepSettings) -> None:
+        super().__init__(settings=settings, demo_every=1000)
         self.model = model
         self.rate = rate
 
     def error(self, batch):
         return (self.model(batch["x"]).squeeze(1) - batch["y"]).square().mean()
 
-    def training_step(self, batch, batch_idx):
-        loss = self.error(batch)
-        return {"loss": loss, "terms": {"loss": loss.detach()}}
+    @property
+    def parts(self):
+        return (Part("line", (self.model,)),)
+
+    def build_updater(self, part):
+        return Updater(torch.optim.SGD(part.weights(), lr=self.rate))
+
+    def losses(self, batch, part):
+        return Losses({"mse": self.error(batch)})
 
     def validate(self, batches: Iterable):
         return {"val/mse": float(torch.stack([self.error(batch) for batch in batches]).mean())}
@@ -88,9 +95,6 @@ class LineMethod(Method):
         figure = Figure()
         figure.subplots().plot([self.model(batch["x"])[0].item() for batch in batches])
         yield PlotDemo(name="line", figure=figure)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=self.rate)
 
 
 @build_model.register
@@ -109,4 +113,5 @@ def _data(experiment: LineExperiment, *, ledger, first_batch, rank, world_size):
 
 @build_training.register
 def _training(experiment: LineExperiment, *, model):
-    return LineMethod(model, rate=experiment.training.rate, seed=experiment.seed)
+    settings = StepSettings.of(experiment)
+    return LineMethod(model, rate=experiment.training.rate, settings=settings)

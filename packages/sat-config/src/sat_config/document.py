@@ -4,7 +4,7 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -65,11 +65,14 @@ class Document(msgspec.Struct, eq=False):
         source: The file.
         data: Its content, upgraded to the current schema version.
         notes: Warnings about it.
+        origin_of: For data that some other tool has composed: who set the value at a path (an
+            `Origin`).
     """
 
     source: Source
     data: Table
     notes: list[Problem] = []
+    origin_of: Callable[[Path], Any] | None = None
 
 
 class DocumentError(Exception):
@@ -200,29 +203,25 @@ def _preset(name: str) -> str:
     """The file of a preset."""
     if (found := shipped.find(name)) is not None:
         return found
-    from difflib import get_close_matches
-
     known = shipped.names()
     raise DocumentError(
         Problem(
             code="unknown-preset",
             message="no preset of this name is shipped",
             file=name,
-            allowed=", ".join(known),
-            suggestion=next(iter(get_close_matches(name, known, n=1)), None),
+            allowed=hints.choices(known, name),
+            suggestion=hints.nearest(name, known),
         )
     )
 
 
 def _similar_file(name: str) -> str | None:
-    import difflib
-
     try:
         beside = os.listdir(os.path.dirname(name) or ".")
     except OSError:
         return None
-    close = difflib.get_close_matches(os.path.basename(name), beside, n=1)
-    return os.path.join(os.path.dirname(name), close[0]) if close else None
+    close = hints.nearest(os.path.basename(name), beside)
+    return os.path.join(os.path.dirname(name), close) if close else None
 
 
 def _parse_toml(source: Source) -> object:

@@ -128,6 +128,7 @@ def _result(ready: Prepared, callbacks: Callbacks) -> RunResult:
         checkpoint=callbacks.checkpoints.newest,
         step=ready.trainer.global_step,
         metrics=callbacks.validation.last if callbacks.validation else {},
+        objective=callbacks.validation.best if callbacks.validation else None,
         interrupted=callbacks.stop.received,
     )
 

@@ -107,8 +107,6 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
             plugins=[WholeBatches("bf16-true")] if half else None,
             max_steps=-1 if experiment.max_steps is None else experiment.max_steps,
             max_epochs=-1,
-            accumulate_grad_batches=experiment.accum_batches,
-            gradient_clip_val=experiment.gradient_clip_val or None,
             logger=[
                 CsvLogger(run.logs / "metrics.csv", resumed_at=resumed_at),
                 TensorBoardLogger(run.logs / "tensorboard", resumed_at=resumed_at),

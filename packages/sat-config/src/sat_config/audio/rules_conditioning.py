@@ -17,8 +17,8 @@ from sat_config.audio.conditioner import (
 )
 from sat_config.audio.diffusion import AdpBackboneNode, AdpCfg1dNode, DiffusionCondConfig, DiTNode
 from sat_config.audio.transformer import DiTConfig
-from sat_config.diagnose import nearest
 from sat_config.errors import Path
+from sat_config.hints import nearest
 from sat_config.rules import Broken, rule
 
 # --------------------------------------------------------------------- conditions and their ids

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sat_config.diagnose import nearest
+from sat_config.hints import nearest
 from sat_models.conditioners.multi import MultiConditioner
 from sat_models.errors import GenerationError
 

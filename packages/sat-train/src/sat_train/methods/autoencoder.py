@@ -14,15 +14,17 @@ from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.loss import AutoencoderLosses
 from sat_config.audio.training import AutoencoderTraining
 from sat_config.errors import UserError
-from sat_models.data.batch import AudioBatch
+from sat_models.data.batch import AudioBatch, Batch
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset
+from sat_models.losses.build import build_spectral_loss
+from sat_models.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
 from sat_models.models.autoencoder import AudioAutoencoder
 from sat_models.support import UnsupportedError, refuse_unsupported
 from sat_train.audio.demo import AudioDemo
-from sat_train.losses.distance import SpectralDistance
-from sat_train.losses.stft import MultiResolutionSTFTLoss, SumAndDifferenceSTFTLoss
-from sat_train.methods.base import AudioMethod, Batch, build_method
+from sat_train.distance import SpectralDistance
+from sat_train.methods.base import AudioMethod, build_method
+from sat_train.steps import Losses, Part, StepSettings
 
 MAX_DEMOS = 8
 
@@ -65,27 +67,39 @@ class AutoencoderMethod(AudioMethod):
     Args:
         autoencoder: The model; its state is stored under `autoencoder.`.
         training: The training block.
-        seed: Seeds what the steps draw.
+        settings: How steps are taken.
     """
 
     headline = "val/mrstft"
 
     def __init__(
-        self, autoencoder: AudioAutoencoder, *, training: AutoencoderTraining, seed: int
+        self,
+        autoencoder: AudioAutoencoder,
+        *,
+        training: AutoencoderTraining,
+        settings: StepSettings,
     ) -> None:
         super().__init__(
-            seed=seed,
-            learning_rate=training.rate,
+            settings=settings,
             demo_every=training.demo.demo_every,
+            optimizers={"autoencoder": training.optimizers.autoencoder},
         )
         self.autoencoder = autoencoder
         self.spectral = SpectralLoss(
-            _spectral_loss(training.loss_configs), channels=autoencoder.out_channels
+            build_spectral_loss(
+                training.loss_configs.spectral.config, sample_rate=autoencoder.sample_rate
+            ),
+            channels=autoencoder.out_channels,
         )
         self.distance = SpectralDistance()
         self.weights = _weights(training.loss_configs)
 
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The autoencoder."""
+        return (Part("autoencoder", (self.autoencoder,)),)
+
+    def losses(self, batch: Batch, part: Part) -> Losses:
         """The weighted terms; those with weight 0 are left out."""
         audio = _waveforms(batch)
         result = self.autoencoder(audio.to(self.dtype))
@@ -98,7 +112,7 @@ class AutoencoderMethod(AudioMethod):
             terms["l1"] = (audio - decoded).abs().mean()
         if self.weights["l2"]:
             terms["l2"] = (audio - decoded).square().mean()
-        return {name: self.weights[name] * value for name, value in terms.items()}
+        return Losses({name: self.weights[name] * value for name, value in terms.items()})
 
     def reconstruct(self, audio: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         """Encode and decode without drawing: the mean of the latents."""
@@ -158,12 +172,6 @@ class AutoencoderMethod(AudioMethod):
                 " dataset.dataset_type to 'audio_dir'"
             )
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW over all weights that are not frozen."""
-        return torch.optim.AdamW(
-            self.trained_parameters(), lr=self.learning_rate, betas=(0.8, 0.99)
-        )
-
 
 @build_method.register
 def _build(
@@ -171,7 +179,8 @@ def _build(
 ) -> AutoencoderMethod:
     assert isinstance(model, AudioAutoencoder)
     _refuse_unsupported(training)
-    method = AutoencoderMethod(model, training=training, seed=experiment.seed)
+    settings = StepSettings.of(experiment)
+    method = AutoencoderMethod(model, training=training, settings=settings)
     shortest = method.spectral.channels.shortest_signal
     if experiment.sample_size < shortest:
         raise UserError(
@@ -197,15 +206,6 @@ def _refuse_unsupported(training: AutoencoderTraining) -> None:
     named = {"spectral": losses.spectral, "time": losses.time, "bottleneck": losses.bottleneck}
     for name, node in named.items():
         refuse_unsupported(node, ("type", "config", "weights"), where=f"{where}.{name}")
-    sizes = ("fft_sizes", "hop_sizes", "win_lengths")
-    refuse_unsupported(losses.spectral.config, sizes, where=f"{where}.spectral.config")
-
-
-def _spectral_loss(losses: AutoencoderLosses) -> MultiResolutionSTFTLoss:
-    sizes = losses.spectral.config
-    return MultiResolutionSTFTLoss(
-        fft_sizes=sizes.fft_sizes, hop_sizes=sizes.hop_sizes, win_lengths=sizes.win_lengths
-    )
 
 
 def _weights(losses: AutoencoderLosses) -> dict[str, float]:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.inference import Inference
+from sat_config.audio.optimizer import AdamConfig, AdamNode, OptimizerGroup
 from sat_config.audio.training import DiffusionUncondTraining
 from sat_config.errors import UserError
 from sat_models.checkpoint import fingerprint
-from sat_models.data.batch import LatentBatch
+from sat_models.data.batch import AudioBatch, Batch, LatentBatch
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset, check_latents
 from sat_models.generation import generate
@@ -19,7 +20,8 @@ from sat_models.models.diffusion import DiffusionModel
 from sat_models.pretransforms.autoencoder import AutoencoderPretransform
 from sat_models.support import refuse_unsupported
 from sat_train.audio.demo import AudioDemo
-from sat_train.methods.base import AudioMethod, Batch, build_method
+from sat_train.methods.base import AudioMethod, build_method
+from sat_train.steps import Losses, Part, StepSettings
 
 
 class DiffusionMethod(AudioMethod):
@@ -32,7 +34,7 @@ class DiffusionMethod(AudioMethod):
     Args:
         diffusion: The model; its state is stored under `diffusion.`.
         training: The training block.
-        seed: Seeds what the steps draw.
+        settings: How steps are taken.
         demo_frames: Length of a demo, in the model's frames.
     """
 
@@ -43,40 +45,52 @@ class DiffusionMethod(AudioMethod):
         diffusion: DiffusionModel,
         *,
         training: DiffusionUncondTraining,
-        seed: int,
+        settings: StepSettings,
         demo_frames: int,
     ) -> None:
+        adam = AdamNode(config=AdamConfig(lr=training.learning_rate))
         super().__init__(
-            seed=seed,
-            learning_rate=training.learning_rate,
+            settings=settings,
             demo_every=training.demo.demo_every,
+            optimizers={"diffusion": OptimizerGroup(optimizer=adam)},
         )
         self.diffusion = diffusion
         self.demo_settings = training.demo
         self.demo_frames = demo_frames
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The network; a pretransform only if its weights are trained."""
+        return (Part("diffusion", (self.diffusion,)),)
+
     def signal(self, batch: Batch) -> Float[Tensor, "b d l"]:
         """What the model is trained on: audio, or latents divided by the pretransform's scale."""
-        if not isinstance(batch, LatentBatch):
+        if isinstance(batch, AudioBatch):
             return self.diffusion.to_latents(batch.audio.to(self.dtype))
+        assert isinstance(batch, LatentBatch)
         latents, pretransform = batch.latents.to(self.dtype), self.diffusion.pretransform
         return latents if pretransform is None else latents / pretransform.scale
 
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, batch: Batch, part: Part) -> Losses:
+        """The mean squared error at one random time per item."""
+        return Losses({"mse": self.error(batch)})
+
+    def error(self, batch: Batch) -> Float[Tensor, ""]:
         """The mean squared error at one random time per item."""
         clean = self.signal(batch)
         t = torch.rand(clean.shape[0], device=clean.device, dtype=clean.dtype)
         noise = torch.randn_like(clean)
         noised, target = self.diffusion.objective.training_pair(clean, noise, t)
         predicted = self.diffusion(noised, t)
-        return {"mse": (predicted.float() - target.float()).square().mean()}
+        error: Tensor = (predicted.float() - target.float()).square().mean()
+        return error
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """The mean loss over all items, with the same times and noise at every validation."""
         total, count = 0.0, 0
         for batch in batches:
             items = len(batch.items)
-            total += items * self.losses(batch)["mse"].item()
+            total += items * self.error(batch).item()
             count += items
         return {"val/loss": total / count}
 
@@ -84,7 +98,7 @@ class DiffusionMethod(AudioMethod):
         """Generated clips, from the same noise at every demo; the data is not looked at."""
         settings = self.demo_settings
         wanted = Inference(
-            num_samples=settings.num_demos, steps=settings.demo_steps, seed=self.seed
+            num_samples=settings.num_demos, steps=settings.demo_steps, seed=self.settings.seed
         )
         made = generate(
             self.diffusion, wanted, sample_size=self.demo_frames * self.diffusion.hop_length
@@ -113,10 +127,6 @@ class DiffusionMethod(AudioMethod):
                 autoencoder_fingerprint=weights,
             )
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over all weights that are not frozen."""
-        return torch.optim.Adam(self.trained_parameters(), lr=self.learning_rate)
-
 
 @build_method.register
 def _build(
@@ -131,4 +141,5 @@ def _build(
             f" model.config.patch_size wants a multiple of {model.frame_multiple}: set sample_size"
             f" to a multiple of {model.frame_multiple * model.hop_length}"
         )
-    return DiffusionMethod(model, training=training, seed=experiment.seed, demo_frames=frames)
+    settings = StepSettings.of(experiment)
+    return DiffusionMethod(model, training=training, settings=settings, demo_frames=frames)

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sat_train.losses.stft import STFTLoss
-
 SIZES = (2048, 512, 128)
+MAGNITUDE_FLOOR = 1e-4
+"""Smallest magnitude that the spectra contain: the logarithm of silence stays finite."""
 
 
 class SpectralDistance(nn.Module):
@@ -24,12 +24,6 @@ class SpectralDistance(nn.Module):
     begins, any sound at all is many times the true one.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.resolutions = nn.ModuleList(
-            STFTLoss(fft_size=size, hop_size=size // 4, win_length=size) for size in SIZES
-        )
-
     def sums(
         self, audio: Float[Tensor, "b c t"], reference: Float[Tensor, "b c t"]
     ) -> Float[Tensor, "3 4"]:
@@ -40,7 +34,7 @@ class SpectralDistance(nn.Module):
         """
         missing = max(0, SIZES[0] - reference.shape[-1])
         got, want = (functional.pad(x, (0, missing)).flatten(0, 1) for x in (audio, reference))
-        return torch.stack([_sums(loss, got, want) for loss in self.resolutions])
+        return torch.stack([_sums(_magnitudes(got, n), _magnitudes(want, n)) for n in SIZES])
 
     def value(self, sums: Float[Tensor, "3 4"]) -> Float[Tensor, ""]:
         """The distance that added sums amount to."""
@@ -55,11 +49,16 @@ class SpectralDistance(nn.Module):
         return self.value(self.sums(audio, reference))
 
 
-def _sums(
-    loss: nn.Module, got: Float[Tensor, "s t"], want: Float[Tensor, "s t"]
-) -> Float[Tensor, " 4"]:
-    assert isinstance(loss, STFTLoss)
-    made, true = loss.magnitudes(got).double(), loss.magnitudes(want).double()
+def _magnitudes(signals: Float[Tensor, "s t"], size: int) -> Float[Tensor, "s f n"]:
+    # In float32 whatever the model computes in: FFTs need the range, and sums need more still.
+    signals = signals.float()
+    window = torch.hann_window(size, dtype=signals.dtype, device=signals.device)
+    spectra = torch.stft(signals, size, size // 4, window=window, return_complex=True)
+    power = spectra.real.square() + spectra.imag.square()
+    return power.clamp(min=MAGNITUDE_FLOOR**2).sqrt().double()
+
+
+def _sums(made: Float[Tensor, "s f n"], true: Float[Tensor, "s f n"]) -> Float[Tensor, " 4"]:
     return torch.stack(
         [
             (true - made).square().sum(),
