@@ -35,6 +35,9 @@ import sat_models.encoders.local_attn
 import sat_models.encoders.oobleck
 import sat_models.encoders.seanet
 import sat_models.encoders.taae
+import sat_models.generation.autoencoder
+import sat_models.generation.diffusion
+import sat_models.generation.language
 import sat_models.language.backbone
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder
