@@ -20,7 +20,7 @@ MODEL = {
 
 @pytest.fixture
 def repository(tmp_path):
-    """A git repository with a model and a defaults.ini, and where pre-commit keeps its own files."""
+    """A git repository with a model and a defaults.ini."""
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q", tmp_path], check=True)
     (tmp_path / "experiments").mkdir()
