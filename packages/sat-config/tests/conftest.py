@@ -203,6 +203,38 @@ with registry.fresh() as TOY:
         child: Child | None = None
 
 
+MODEL = {
+    "model_type": "autoencoder",
+    "sample_rate": 44100,
+    "sample_size": 65536,
+    "model": {
+        "encoder": {"type": "oobleck", "config": {"latent_dim": 128}},
+        "decoder": {"type": "oobleck", "config": {"latent_dim": 64}},
+        "bottleneck": {"type": "vae"},
+        "latent_dim": 64,
+        "downsampling_ratio": 512,
+        "io_channels": 2,
+    },
+}
+DATASET = {"dataset_type": "audio_dir", "datasets": [{"id": "a", "path": "audio"}]}
+INI = """\
+[DEFAULTS]
+
+#name of the run
+name = my_run
+
+; two spaces in here
+;   are kept
+batch_size = 8  # a lot
+precision = "16-mixed"
+save_dir = 'out'
+
+model_config = 'm.json'
+dataset_config = d.json
+ckpt_path = ''
+"""
+
+
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The toy family in force, alone, and without rules; its classes by name."""
@@ -274,3 +306,12 @@ def _beside(name: str, chosen: str | None = None) -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no {name} beside this checkout")
     return folder
+
+
+@pytest.fixture
+def sat_files(here: pathlib.Path, write: Callable[[str, object], str]) -> pathlib.Path:
+    """A working directory with files of stable-audio-tools: m.json, d.json, defaults.ini."""
+    write("m.json", MODEL)
+    write("d.json", DATASET)
+    write("defaults.ini", INI)
+    return here

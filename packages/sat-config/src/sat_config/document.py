@@ -4,7 +4,7 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -64,12 +64,13 @@ class Document(msgspec.Struct, eq=False):
     Attributes:
         source: The file.
         data: Its content, upgraded to the current schema version.
-        notes: Warnings about it.
+        origin_of: For data that some other tool has composed: who set the value at a path (an
+            `Origin`).
     """
 
     source: Source
     data: Table
-    notes: list[Problem] = []
+    origin_of: Callable[[Path], Any] | None = None
 
 
 class DocumentError(Exception):
@@ -94,8 +95,7 @@ def read(path: str | os.PathLike[str]) -> Document:
     language = SUFFIXES[name.lower().rpartition(".")[2]]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
-    notes = list(_drop_comments(data, source)) if language == "json" else []
-    return Document(source=source, data=_upgraded(data, source), notes=notes)
+    return Document(source=source, data=_upgraded(data, source))
 
 
 def from_mapping(mapping: Mapping[str, Any], name: str) -> Document:
@@ -200,29 +200,25 @@ def _preset(name: str) -> str:
     """The file of a preset."""
     if (found := shipped.find(name)) is not None:
         return found
-    from difflib import get_close_matches
-
     known = shipped.names()
     raise DocumentError(
         Problem(
             code="unknown-preset",
             message="no preset of this name is shipped",
             file=name,
-            allowed=", ".join(known),
-            suggestion=next(iter(get_close_matches(name, known, n=1)), None),
+            allowed=hints.choices(known, name),
+            suggestion=hints.nearest(name, known),
         )
     )
 
 
 def _similar_file(name: str) -> str | None:
-    import difflib
-
     try:
         beside = os.listdir(os.path.dirname(name) or ".")
     except OSError:
         return None
-    close = difflib.get_close_matches(os.path.basename(name), beside, n=1)
-    return os.path.join(os.path.dirname(name), close[0]) if close else None
+    close = hints.nearest(os.path.basename(name), beside)
+    return os.path.join(os.path.dirname(name), close) if close else None
 
 
 def _parse_toml(source: Source) -> object:
@@ -453,29 +449,6 @@ def at(
         source_line=shown,
         suggestion=suggestion,
     )
-
-
-def _drop_comments(data: Table, source: Source) -> Iterator[Problem]:
-    """Remove keys that start with an underscore: comments, by habit of JSON's users."""
-    stack: list[tuple[Path, Any]] = [((), data)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, dict):
-            for key in [key for key in value if key.startswith("_")]:
-                line, column, shown = source.locate((*path, key)) or (None, None, None)
-                yield Problem(
-                    code="comment-key",
-                    severity="warning",
-                    path=(*path, key),
-                    message=f"{key!r} is taken as a comment and not read",
-                    file=source.name,
-                    line=line,
-                    column=column,
-                    source_line=shown,
-                )
-                del value[key]
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        stack.extend(((*path, key), item) for key, item in pairs if isinstance(item, dict | list))
 
 
 def _upgraded(data: Table, source: Source) -> Table:

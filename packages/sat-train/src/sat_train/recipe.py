@@ -101,6 +101,7 @@ def _result(ready: Prepared, callbacks: Callbacks) -> RunResult:
         checkpoint=callbacks.checkpoints.newest,
         step=ready.trainer.global_step,
         metrics=callbacks.validation.last if callbacks.validation else {},
+        objective=callbacks.validation.best if callbacks.validation else None,
         interrupted=received,
         requeued=first and received is not None and received.name == "SIGUSR1" and requeue(),
     )

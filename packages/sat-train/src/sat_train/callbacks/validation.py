@@ -30,6 +30,7 @@ class Validation(StepCallback):
     Attributes:
         first: The figures before training, kept across resumed runs.
         last: The newest figures.
+        best: The smallest headline figure so far, resumed runs included.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Validation(StepCallback):
         self.checkpoints = checkpoints
         self.first: dict[str, float] = {}
         self.last: dict[str, float] = {}
+        self.best: float | None = None
         self._validated = -1
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
@@ -75,15 +77,17 @@ class Validation(StepCallback):
         except StopRequest:
             return
         self._validated = trainer.global_step
+        figure = self.last[method.headline]
+        self.best = figure if self.best is None else min(self.best, figure)
+        self.checkpoints.judge(trainer.global_step, figure)
         log_metrics(trainer, self.last)
-        if method.headline in self.last:
-            self.checkpoints.judge(trainer.global_step, self.last[method.headline])
         self.report.line(f"step {trainer.global_step}  {format_metrics(self.last)}")
 
     def state_dict(self) -> dict[str, Any]:
-        """The first figures, to compare with after a resumed run too."""
-        return {"first": self.first}
+        """The first and the best figures, to compare with after a resumed run too."""
+        return {"first": self.first, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the first figures from a checkpoint."""
+        """Take the first and the best figures from a checkpoint."""
         self.first = state_dict["first"]
+        self.best = state_dict["best"]
