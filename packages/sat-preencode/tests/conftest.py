@@ -131,3 +131,8 @@ def world(empty_world):
     empty_world.add_clip("b/c.flac", 3 * SIZE + 70)
     empty_world.add_clip("d.wav", 50)
     return empty_world
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("SAT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))

@@ -3,21 +3,16 @@
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import singledispatch
 
 import msgspec
 
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.experiment import AudioExperiment
-from sat_models.data.audio_dir import AudioDirDataset
-from sat_models.data.batch import Sample
+from sat_models.data.batch import Batch, Sample
 from sat_models.data.dataset import ItemDataset
-from sat_models.data.latents import LatentDataset
 from sat_models.data.loader import BatchLoader, build_loader
 from sat_train.callbacks.signals import SIGNALS
 from sat_train.ledger import RunLedger
-from sat_train.methods.base import Batch
-from sat_train.report import format_seconds
 
 
 @dataclass(frozen=True)
@@ -38,9 +33,9 @@ class RunData:
 
     def describe(self) -> dict[str, str]:
         """What there is, in words, by what it is for."""
-        found = {"data": describe(self.dataset)}
+        found = {"data": self.dataset.record().summary}
         if self.validation is not None:
-            found["validation"] = describe(_items(self.validation))
+            found["validation"] = _items(self.validation).record().summary
         return found
 
 
@@ -122,30 +117,6 @@ def leave_signals(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-@singledispatch
-def describe(dataset: ItemDataset) -> str:
-    """How much there is, in words; further kinds of dataset may register their own."""
-    return _plural(len(dataset), "item")
-
-
-@describe.register
-def _(dataset: AudioDirDataset) -> str:
-    seconds = sum(info.frames / info.sample_rate for _, info in dataset.files)
-    length = f"{seconds / 3600:.1f} h" if seconds >= 3600 else format_seconds(seconds)
-    roots = list(dict.fromkeys(str(file.root) for file, _ in dataset.files))
-    return f"{_plural(len(dataset), 'file')}, {length}, in {', '.join(roots)}"
-
-
-@describe.register
-def _(dataset: LatentDataset) -> str:
-    folders = dict.fromkeys(details.folder for details, _ in dataset.entries)
-    return f"{_plural(len(dataset), 'encoded item')} in {', '.join(folders)}"
-
-
 def _items(loader: BatchLoader) -> ItemDataset:
     assert isinstance(loader.dataset, ItemDataset)
     return loader.dataset
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -4,6 +4,7 @@ A crop costs what it needs: the decoder seeks to it, and only a margin beside it
 resampler. Whatever the format, a crop equals the same samples of the file read whole.
 """
 
+from sat_models.audio.loudness import loudness
 from sat_models.audio.reading import check_channels, probe, read_audio
 from sat_models.audio.source import AudioBytes, AudioInfo, AudioLike
 from sat_models.audio.writing import WRITE_FORMATS, write_audio
@@ -14,6 +15,7 @@ __all__ = [
     "AudioInfo",
     "AudioLike",
     "check_channels",
+    "loudness",
     "probe",
     "read_audio",
     "write_audio",

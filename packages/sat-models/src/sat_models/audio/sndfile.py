@@ -32,7 +32,9 @@ _BLOCK = 1 << 16
 _SHORT_CHUNK = re.compile(r"^ *(?:data|SSND) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _UNFILLED_CHUNK = 0x7FF00000
 
-_UNRECOGNISED = (1, 4)
+# Formats that are libsndfile's own: a file so named that it does not recognise is broken.
+_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".aif", ".aiff")
+_UNRECOGNISED, _UNSUPPORTED_ENCODING = 1, 4
 
 
 class UnknownFormatError(Exception):
@@ -138,7 +140,8 @@ def open_sndfile(file: Path | io.BytesIO, *, name: str) -> Iterator[SndfileDecod
     try:
         reader = _Reader(file)
     except soundfile.LibsndfileError as error:
-        if error.code in _UNRECOGNISED:
+        foreign = error.code == _UNRECOGNISED and not name.lower().endswith(_SUFFIXES)
+        if foreign or error.code == _UNSUPPORTED_ENCODING:
             raise UnknownFormatError(reason(error)) from error
         raise AudioError(f"{name}: cannot be decoded: {reason(error)}") from error
     with reader:

@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from jaxtyping import Float
 from torch import Tensor
 
 from sat_models.errors import AudioError
 
 
-@dataclass(frozen=True)
-class AudioInfo:
+class AudioInfo(msgspec.Struct, frozen=True, array_like=True):
     """What is known of an audio file without decoding it.
 
     Attributes:

@@ -15,12 +15,10 @@ from torch import Tensor, nn
 
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.node import Node
-from sat_models.data.batch import AudioBatch, LatentBatch
+from sat_models.data.batch import Batch as Batch
 from sat_models.data.dataset import ItemDataset
 from sat_models.errors import MissingBuilderError
 from sat_train.report import format_count
-
-Batch = AudioBatch | LatentBatch
 
 
 @dataclass(frozen=True)

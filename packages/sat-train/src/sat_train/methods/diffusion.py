@@ -13,7 +13,8 @@ from sat_config.errors import UserError
 from sat_models.checkpoint import fingerprint
 from sat_models.data.batch import LatentBatch
 from sat_models.data.dataset import ItemDataset
-from sat_models.data.latents import LatentDataset, check_latents
+from sat_models.data.latent_details import check_latents
+from sat_models.data.latents import LatentDataset
 from sat_models.models.diffusion import DiffusionModel
 from sat_models.pretransforms.autoencoder import AutoencoderPretransform
 from sat_models.sampling.generate import generate_audio
@@ -57,7 +58,7 @@ class DiffusionMethod(Method):
     def signal(self, batch: Batch) -> Float[Tensor, "b d l"]:
         """What the model is trained on: audio, or latents divided by the pretransform's scale."""
         if not isinstance(batch, LatentBatch):
-            return self.diffusion.to_latents(batch.audio.to(self.dtype))
+            return self.diffusion.to_latents(batch.values.to(self.dtype))
         latents, pretransform = batch.latents.to(self.dtype), self.diffusion.pretransform
         return latents if pretransform is None else latents / pretransform.scale
 
@@ -109,7 +110,7 @@ class DiffusionMethod(Method):
         weights = None
         if isinstance(pretransform, AutoencoderPretransform):
             weights = fingerprint(pretransform.model.state_dict())
-        for details in {details.folder: details for details, _ in dataset.entries}.values():
+        for details in dataset.details:
             check_latents(
                 details,
                 latent_dim=self.diffusion.io_channels,
