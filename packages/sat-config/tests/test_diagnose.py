@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 import sat_config
-from sat_config import diagnose, document, errors, layers, loading, registry, schema
+from sat_config import diagnose, document, errors, hints, layers, loading, registry, schema
 from sat_config.document import Source
 from sat_config.node import Node
 from sat_config.registry import Open, family, member
@@ -397,7 +397,7 @@ def test_messages_in_full(toy, write):
         "[child]\ndepth = 2\n"
     ))  # fmt: skip
     text = errors.render(loading.check(name).problems)
-    allowed = ", ".join(sorted(schema.fields(toy.PlainToy)))
+    allowed = hints.choices(sorted(schema.fields(toy.PlainToy)), "sed")
     assert text == (
         f"""\
 top.toml:2:1: error[unknown-key]: unknown key 'sed' in the root of the document
@@ -454,7 +454,3 @@ def test_problem_of_an_override_names_the_word(toy, write):
 )  # fmt: skip
 def test_what_an_annotation_takes_in_words(annotation, words):
     assert diagnose.describe(annotation) == words
-
-
-def test_nearest_of_what_is_no_text_is_none():
-    assert diagnose.nearest(3, ["a"]) is None

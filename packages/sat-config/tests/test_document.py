@@ -63,11 +63,11 @@ def test_name_that_is_too_long_is_refused(here):
     assert only("x" * 5000 + ".toml").message == "cannot be read: File name too long"
 
 
-@pytest.mark.parametrize("name", ["a.yaml", "a.yml", "a", "a.toml.bak", ""])
+@pytest.mark.parametrize("name", ["a.yam", "yaml", "a", "a.toml.bak", ""])
 def test_other_suffix_is_refused(here, name):
     problem = only(name)
     assert problem.code == "unknown-format"
-    assert "not .toml, .json or .ini" in problem.message
+    assert "not .toml, .json, .yaml or .ini" in problem.message
     assert problem.suggestion == "write it as TOML or JSON; the suffix says which it is"
 
 

@@ -95,8 +95,9 @@ def test_fingerprint_tells_names_shapes_types_and_values_apart():
     assert fingerprint({}) == "e3b0c44298fc1c14"
 
 
-def test_saved_checkpoint_comes_back_with_its_config(tmp_path, source):
-    path = tmp_path / "new" / "vae.safetensors"
+@pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])
+def test_saved_checkpoint_comes_back_with_its_config(tmp_path, source, suffix):
+    path = tmp_path / "new" / f"vae.{suffix}"
     save_checkpoint(path, source, config='{"model_type": "autoencoder"}')
     opened = open_checkpoint(path)
     assert opened.config == '{"model_type": "autoencoder"}'
@@ -106,7 +107,13 @@ def test_saved_checkpoint_comes_back_with_its_config(tmp_path, source):
     assert report.complete
     assert len(report.matched) == 4
     assert agree(target, source)
-    assert os.listdir(path.parent) == ["vae.safetensors"]
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_saved_ckpt_is_what_sat_calls_an_unwrapped_checkpoint(tmp_path, source):
+    save_checkpoint(tmp_path / "vae.ckpt", source, config="{}")
+    content = torch.load(tmp_path / "vae.ckpt", weights_only=True)
+    assert content["state_dict"].keys() == source.state_dict().keys()
 
 
 def test_modules_that_share_weights_can_be_saved(tmp_path):
@@ -117,8 +124,8 @@ def test_modules_that_share_weights_can_be_saved(tmp_path):
 
 
 def test_saving_under_another_suffix_is_refused(tmp_path, source):
-    with pytest.raises(CheckpointError, match=r"vae\.ckpt: weights are saved as \.safetensors"):
-        save_checkpoint(tmp_path / "vae.ckpt", source, config="{}")
+    with pytest.raises(CheckpointError, match=r"vae\.pt: weights are saved as \.safetensors or "):
+        save_checkpoint(tmp_path / "vae.pt", source, config="{}")
 
 
 def test_weights_that_were_altered_after_saving_are_refused(tmp_path, source):
@@ -146,7 +153,8 @@ def test_training_checkpoint_opens_as_the_model_within(wrapped, source):
     opened = open_checkpoint(wrapped[0])
     assert opened.fingerprint == fingerprint(source.state_dict())
     assert opened.set_aside == {"autoencoder_ema": 9, "discriminator": 1, "losses_gen": 1}
-    assert opened.config is None
+    assert opened.has_average
+    assert opened.config == '{"sample_rate": 44100}'
     target = Autoencoder()
     text = str(load_weights(target, opened))
     assert "not part of the model: autoencoder_ema (9), discriminator (1), losses_gen (1)" in text
@@ -166,6 +174,23 @@ def test_average_of_the_backbone_alone_replaces_the_backbone(tmp_path):
     load_weights(target, open_checkpoint(save_torch(tmp_path / "d.ckpt", state), ema=True))
     assert agree(target.model, averaged)
     assert agree(target.pretransform, source.pretransform)
+
+
+def test_language_model_is_found_in_its_training_checkpoint(tmp_path):
+    """SAT's wrapper keeps it under the name that latent models give their backbone."""
+    source, averaged = nn.ModuleDict({"lm": Backbone()}), nn.ModuleDict({"lm": Backbone()})
+    state = {**prefixed("model.", source), **prefixed("model_ema.ema_model.", averaged)}
+    path = save_torch(tmp_path / "lm.ckpt", {**state, "model_ema.step": torch.tensor(7)})
+    assert open_checkpoint(path).fingerprint == fingerprint(source.state_dict())
+    assert open_checkpoint(path).set_aside == {"model_ema": 3}
+    assert open_checkpoint(path, ema=True).fingerprint == fingerprint(averaged.state_dict())
+
+
+def test_config_that_is_no_plain_data_is_refused(tmp_path, source):
+    state, config = source.state_dict(), {"sample_rate": torch.zeros(1)}
+    path = save_torch(tmp_path / "x.ckpt", state, model_config=config)
+    with pytest.raises(CheckpointError, match=r"x\.ckpt: its model_config is no plain data"):
+        open_checkpoint(path)
 
 
 def test_file_without_averaged_weights_says_so(tmp_path, source):

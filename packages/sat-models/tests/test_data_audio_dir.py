@@ -7,9 +7,9 @@ import torch
 
 from sat_config.audio.dataset import AudioDirNode, Folder
 from sat_models.audio import read_audio
-from sat_models.build import build_dataset
 from sat_models.data.audio_dir import find_audio
 from sat_models.data.batch import BadItem
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError

@@ -9,9 +9,9 @@ import soundfile
 import torch
 
 from sat_config.audio.dataset import AudioDirNode, Folder, LatentFolder, PreEncodedNode
-from sat_models.build import build_dataset
 from sat_models.data import custom
 from sat_models.data.batch import BadItem
+from sat_models.data.build import build_dataset
 from sat_models.data.ledger import Ledger
 from sat_models.errors import CustomCodeError, DataError
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sat_config.audio.dataset import LatentFolder, PreEncodedNode
-from sat_models.build import build_dataset
 from sat_models.data.batch import BadItem, CodeBatch
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw
 from sat_models.data.latent_details import check_latents
 from sat_models.data.ledger import Ledger

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sat_config.audio.dataset import LatentFolder, PreEncodedNode
-from sat_models.build import build_dataset
 from sat_models.data.batch import BadItem
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw
 from sat_models.data.latent_details import check_latents, read_details, read_manifest
 from sat_models.data.ledger import Ledger

@@ -12,9 +12,9 @@ import torch
 
 from sat_config.audio.dataset import AudioDirNode, Folder
 from sat_models.audio import loudness
-from sat_models.build import build_dataset
 from sat_models.data import audio_dir
 from sat_models.data.batch import BadItem
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw
 from sat_models.data.ledger import Ledger
 from sat_models.data.order import Weighted

@@ -16,12 +16,13 @@ from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.lm import CodebookPatternNode, LMBackboneNode
 from sat_config.audio.pretransform import PretransformNode
 from sat_config.registry import current
-from sat_models import MissingBuilderError, build_dataset, build_model
+from sat_models import MissingBuilderError, build_model
 from sat_models.backbones.autoencoder import build_autoencoder_backbone
 from sat_models.backbones.base import build_backbone, build_conditioned_backbone
 from sat_models.bottlenecks.base import build_bottleneck
 from sat_models.build import load_builtin
 from sat_models.conditioners.base import build_conditioner
+from sat_models.data.build import build_dataset
 from sat_models.data.ledger import Ledger
 from sat_models.decoders.base import build_decoder
 from sat_models.discriminators.arc import build_arc_head

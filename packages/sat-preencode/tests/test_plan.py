@@ -19,9 +19,14 @@ def test_stretches_follow_each_other_and_drop_only_short_tails(num_samples, expe
     assert stretches(num_samples, sample_size=256) == expected
 
 
-def plan(*sources, batch_size=2):
+def plan(*sources, batch_size=2, limit_batches=None):
     return plan_items(
-        sources, sample_rate=1000, sample_size=256, hop_length=8, batch_size=batch_size
+        sources,
+        sample_rate=1000,
+        sample_size=256,
+        hop_length=8,
+        batch_size=batch_size,
+        limit_batches=limit_batches,
     )
 
 
@@ -49,3 +54,12 @@ def test_batches_cover_every_item_once_in_order():
     planned = plan(Source("m", "x.wav", Path("x.wav"), 5 * 256), batch_size=2)
     assert [len(batch) for batch in planned.batches()] == [2, 2, 1]
     assert tuple(item for batch in planned.batches() for item in batch) == planned.items
+
+
+def test_limit_keeps_the_first_batches_and_counts_the_rest():
+    sources = [Source("m", name, Path(name), 3 * 256 + 60) for name in ("x", "y")]
+    whole, limited = plan(*sources), plan(*sources, limit_batches=2)
+    assert limited.items == whole.items[:4]
+    assert (limited.beyond_limit, limited.seconds) == (2, 1.024)
+    assert limited.left_out_seconds == whole.left_out_seconds == 0.120
+    assert plan(*sources, limit_batches=9).beyond_limit == 0

@@ -1,9 +1,11 @@
 """Typed configuration for audio generative models: decode, layer, override, explain.
 
 `load` reads an experiment that may run, `load_model` and `load_dataset` read single documents,
-`decode` takes plain data; each raises `ConfigError` with every mistake and its place.
+`decode` takes plain data; each raises `ConfigError` with every mistake and its place. `diff`
+compares two configurations.
 """
 
+import importlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,13 +18,25 @@ from sat_config.errors import (
     Problem,
     UserError,
 )
-from sat_config.loading import Report, check, decode, load, load_as, load_model, validate
+from sat_config.loading import (
+    Report,
+    check,
+    check_composed,
+    decode,
+    load,
+    load_as,
+    load_model,
+    validate,
+)
 from sat_config.run import Experiment
 
 if TYPE_CHECKING:
     from sat_config.audio.dataset import DatasetNode
+    from sat_config.changes import Change, diff
+    from sat_config.jsonschema import json_schema
 
 __all__ = [
+    "Change",
     "ConfigError",
     "ConfigWarning",
     "Experiment",
@@ -31,8 +45,11 @@ __all__ = [
     "Report",
     "UserError",
     "check",
+    "check_composed",
     "decode",
+    "diff",
     "dumps",
+    "json_schema",
     "load",
     "load_as",
     "load_dataset",
@@ -40,6 +57,21 @@ __all__ = [
     "plain",
     "validate",
 ]
+
+
+_ON_DEMAND = {
+    "Change": "sat_config.changes",
+    "diff": "sat_config.changes",
+    "json_schema": "sat_config.jsonschema",
+}
+"""Where the names are that few need, so that the others come without them."""
+
+
+def __getattr__(name: str) -> object:
+    """Import what is not needed to load a configuration when it is first asked for."""
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ON_DEMAND[name]), name)
 
 
 def load_dataset(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> "DatasetNode":

@@ -15,6 +15,7 @@ import msgspec
 from sat_config import convert, plugins, rules, schema
 from sat_config.document import Table
 from sat_config.errors import Path, Problem, format_path
+from sat_config.hints import choices, nearest
 from sat_config.layers import Folded, Origin
 from sat_config.schema import Slot
 
@@ -90,7 +91,6 @@ class _Walk:
         if family is None:
             return self.wrong_kind(table, slot, path)
         tags = [tag for tag, cls in family.members.items() if cls in slot.structs]
-        names = ", ".join(map(show, tags))
         tag_key = family.tag_path[-1]
         found = family.tag_of(table)
         where = f"{format_path(path)} " if path else "the document "
@@ -99,7 +99,7 @@ class _Walk:
                 "missing-tag",
                 path,
                 f"{where}does not say which {family.name} it is: {tag_key!r} is missing",
-                allowed=names,
+                allowed=choices([show(tag) for tag in tags], ""),
             )
         refused = family.refused.get(found) if isinstance(found, str) else None
         return self.problem(
@@ -107,7 +107,7 @@ class _Walk:
             (*path, *family.tag_path),
             f"{show(found)} is no {family.name} that {'works' if refused else 'is known'} here",
             found=show(found),
-            allowed=names,
+            allowed=choices([show(tag) for tag in tags], found),
             suggestion=None
             if refused
             else (show(close) if (close := nearest(found, tags)) else None),
@@ -122,7 +122,7 @@ class _Walk:
             "unknown-key",
             (*path, key),
             f"unknown key {key!r} in {format_path(path) if path else 'the root of the document'}",
-            allowed=", ".join(sorted(known)) or "no keys at all",
+            allowed=choices(sorted(known), key) or "no keys at all",
             suggestion=nearest(key, free) or nearest(key, known),
             note=f"{key!r} belongs at {' or at '.join(elsewhere[:3])}" if elsewhere else None,
             at_key=True,
@@ -175,6 +175,7 @@ class _Walk:
             found=show(value),
             allowed=describe(slot.annotation),
             suggestion=_repair(value, slot),
+            note=_refusal(value, slot),
         )
 
     def wrong_kind(self, value: object, slot: Slot, path: Path) -> Problem:
@@ -236,18 +237,6 @@ def locate(
     )
 
 
-def nearest(name: object, known: typing.Iterable[str]) -> str | None:
-    """The known name most like this one, if any is."""
-    if not isinstance(name, str):
-        return None
-    import difflib
-
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    folded = {known_name.lower().replace("-", "_"): known_name for known_name in names}
-    return folded.get(name.lower().replace("-", "_")) or (close[0] if close else None)
-
-
 def show(value: object) -> str:
     """A plain value as a file would write it, shortened."""
     if isinstance(value, dict):
@@ -305,6 +294,14 @@ def _limits(meta: Any) -> Iterator[str]:  # noqa: ANN401 - msgspec.Meta
         yield f"of length {meta.max_length} or less"
     if getattr(meta, "pattern", None):
         yield (meta.extra or {}).get("words") or f"matching {meta.pattern}"
+
+
+def _refusal(value: object, slot: Slot) -> str | None:
+    """Why a value that people will try is none, where the schema says so."""
+    for _, extra in schema.alternatives(slot.annotation):
+        if isinstance(value, str) and value in extra.get("refused", {}):
+            return str(extra["refused"][value])
+    return None
 
 
 def _repair(value: object, slot: Slot) -> str | None:

@@ -4,7 +4,7 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +13,9 @@ from sat_config import hints, positions, shipped, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
+
+SUFFIXES = {"toml": "toml", "json": "json", "yaml": "yaml", "yml": "yaml", "ini": "ini"}
+"""What a file is, by the end of its name."""
 
 LONGEST_SCANNED = 1 << 21
 """Characters of text above which problems name the file and the path, but not the line: finding
@@ -27,7 +30,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         name: How messages call it.
         folder: What relative paths in it start from.
         text: Its content.
-        language: "toml", "json", "ini", or "" for what has no lines (an override, a mapping).
+        language: "toml", "json", "yaml" or "ini"; "" for what has no lines (an override).
     """
 
     name: str
@@ -62,11 +65,14 @@ class Document(msgspec.Struct, eq=False):
         source: The file.
         data: Its content, upgraded to the current schema version.
         notes: Warnings about it.
+        origin_of: For data that some other tool has composed: who set the value at a path (an
+            `Origin`).
     """
 
     source: Source
     data: Table
     notes: list[Problem] = []
+    origin_of: Callable[[Path], Any] | None = None
 
 
 class DocumentError(Exception):
@@ -78,7 +84,7 @@ class DocumentError(Exception):
 
 
 def read(path: str | os.PathLike[str]) -> Document:
-    """Read a TOML or JSON file, a `defaults.ini`, or a shipped preset ("sat:NAME").
+    """Read a TOML, JSON or YAML file, a `defaults.ini`, or a shipped preset ("sat:NAME").
 
     Raises:
         DocumentError: It cannot be read, is not what its suffix says, or holds what no
@@ -88,7 +94,7 @@ def read(path: str | os.PathLike[str]) -> Document:
     if name.startswith(shipped.PREFIX):
         name = _preset(name)
     text = _read_text(name)
-    language = name.lower().rpartition(".")[2]
+    language = SUFFIXES[name.lower().rpartition(".")[2]]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
     notes = list(_drop_comments(data, source)) if language == "json" else []
@@ -117,7 +123,7 @@ def parse(source: Source) -> Table:
 
 
 def _checked(source: Source) -> Table:
-    parsers = {"json": _parse_json, "toml": _parse_toml, "ini": _parse_ini}
+    parsers = {"json": _parse_json, "toml": _parse_toml, "yaml": _parse_yaml, "ini": _parse_ini}
     try:
         data = parsers[source.language](source)
     except ValueError:  # an integer of more digits than Python converts
@@ -165,10 +171,10 @@ def _read_text(name: str) -> str:
     def refuse(code: str, message: str, suggestion: str | None = None) -> DocumentError:
         return DocumentError(Problem(code=code, message=message, file=name, suggestion=suggestion))
 
-    if not name.lower().endswith((".toml", ".json", ".ini")):
+    if name.lower().rpartition(".")[2] not in SUFFIXES or "." not in name:
         raise refuse(
             "unknown-format",
-            f"{os.path.basename(name)!r} is not .toml, .json or .ini",
+            f"{os.path.basename(name)!r} is not .toml, .json, .yaml or .ini",
             "write it as TOML or JSON; the suffix says which it is",
         )
     try:
@@ -197,29 +203,25 @@ def _preset(name: str) -> str:
     """The file of a preset."""
     if (found := shipped.find(name)) is not None:
         return found
-    from difflib import get_close_matches
-
     known = shipped.names()
     raise DocumentError(
         Problem(
             code="unknown-preset",
             message="no preset of this name is shipped",
             file=name,
-            allowed=", ".join(known),
-            suggestion=next(iter(get_close_matches(name, known, n=1)), None),
+            allowed=hints.choices(known, name),
+            suggestion=hints.nearest(name, known),
         )
     )
 
 
 def _similar_file(name: str) -> str | None:
-    import difflib
-
     try:
         beside = os.listdir(os.path.dirname(name) or ".")
     except OSError:
         return None
-    close = difflib.get_close_matches(os.path.basename(name), beside, n=1)
-    return os.path.join(os.path.dirname(name), close[0]) if close else None
+    close = hints.nearest(os.path.basename(name), beside)
+    return os.path.join(os.path.dirname(name), close) if close else None
 
 
 def _parse_toml(source: Source) -> object:
@@ -260,6 +262,38 @@ def _parse_json(source: Source) -> object:
     if repeats:
         raise DocumentError(*_duplicates(source))
     return data
+
+
+def _parse_yaml(source: Source) -> object:
+    from sat_config import yaml_text
+
+    try:
+        return yaml_text.parse(source.text)
+    except ImportError:
+        raise DocumentError(
+            Problem(
+                code="missing-extra",
+                message="reading YAML needs PyYAML, which is not installed",
+                file=source.name,
+                suggestion="pip install 'sat-config[yaml]', or write the file as TOML",
+            )
+        ) from None
+    except yaml_text.YamlError as error:
+        line, column, shown = source.at_offset(error.offset)
+        if error.code == "syntax":
+            raise _syntax_error(source, str(error), line, column, "YAML") from None
+        raise DocumentError(
+            Problem(
+                code=error.code,
+                path=error.path,
+                message=str(error),
+                file=source.name,
+                line=line,
+                column=column,
+                source_line=shown,
+                suggestion="keep one of them",
+            )
+        ) from None
 
 
 def _parse_ini(source: Source) -> object:

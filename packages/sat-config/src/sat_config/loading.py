@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +13,8 @@ from sat_config import (
     diagnose,
     document,
     encode,
+    guards,
+    hints,
     layers,
     overrides,
     plugins,
@@ -74,18 +76,39 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
 
 
 def check(
-    path: StrPath | Mapping[str, Any] | None,
+    path: StrPath | Mapping[str, Any] | Document | None,
     overrides: Sequence[str] = (),
     layers: Sequence[StrPath] = (),
 ) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
+        path: A TOML, JSON or INI file, its document, or plain data; None where overrides say
+            everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
     """
     return _check([path, *layers], overrides, None, may_run=True)
+
+
+def check_composed(data: Mapping[str, Any], origin_of: Callable[[Path], Origin]) -> Report:
+    """Check an experiment that another tool has composed, such as Hydra, as `check` does a file.
+
+    Layers that the data names (`include`, `model_config`, ...) lie below it; relative paths start
+    from the working directory.
+
+    Args:
+        data: The experiment as plain data.
+        origin_of: Function from a path in it to who set the value there.
+    """
+    plugins.load()
+    try:
+        composed = document.from_mapping(data, "the composition")
+        composed.origin_of = origin_of
+        expanded = layers.expand(composed)
+    except DocumentError as error:
+        return Report(problems=error.problems)
+    return _decode_layers(expanded, (), None, may_run=True)
 
 
 def load(
@@ -157,7 +180,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath | Mapping[str, Any] | None],
+    paths: Sequence[StrPath | Mapping[str, Any] | Document | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -185,9 +208,11 @@ def _check(
     return _decode_layers(expanded, later, kind, may_run=may_run)
 
 
-def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+def _open(path: StrPath | Mapping[str, Any] | Document | None) -> Document:
     if path is None:
         return document.from_mapping({}, "the command line")
+    if isinstance(path, Document):
+        return path
     if isinstance(path, Mapping):
         return document.from_mapping(path, "<mapping>")
     return document.read(path)
@@ -227,7 +252,8 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     for override in steering:
         folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
         folded.slot = schema.struct_slot(layers.Steering)
-        names_files = override.path[0] != "overrides" and override.path[-1] not in ("take", "at")
+        names_files = override.path[0] not in ("overrides", "layer")
+        names_files = names_files and override.path[-1] not in ("take", "at")
         adjust = partial(_from_here, folder=top.source.folder) if names_files else None
         try:
             overrides.apply(folded, override, adjust=adjust)
@@ -260,6 +286,7 @@ def _decode_layers(
         return Report(problems=tuple(notes))
     folded = layers.fold(expanded, slot)
     folded.problems = [*notes, *folded.problems, *_apply_all(folded, expanded, later)]
+    folded.problems += guards.check(folded, expanded)
     _set_ignored_apart(folded)
     _resolve_paths(folded)
     return _decode_folded(folded, may_run=may_run)
@@ -485,7 +512,7 @@ def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
                 severity="warning",
                 path=("checks", "allow", number),
                 message=f"no rule is called {code!r}",
-                suggestion=diagnose.nearest(code, rules.RULES),
+                suggestion=hints.nearest(code, rules.RULES),
             )
             yield diagnose.locate(folded, problem)
     ignored = folded.tree.get("ignored")

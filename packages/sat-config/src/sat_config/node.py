@@ -1,6 +1,6 @@
 """`Node`, the base of every Struct of a configuration, and the constrained types of fields."""
 
-from typing import Annotated, dataclass_transform
+from typing import Annotated, ClassVar, dataclass_transform
 
 import msgspec
 from msgspec import Meta
@@ -11,7 +11,24 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A table of a configuration file: frozen, closed to unknown keys, built by keyword only.
 
     msgspec hands the first two on to subclasses but not `kw_only`, which every subclass repeats.
+
+    What a change of a key does is said by the class that has it; `sat_config.diff` reads this. A
+    key that none of the lists names changes what is computed from the same weights. A list holds
+    for the class that declares it and for those derived from it, which may add to it; training and
+    harmless keys speak for all that stands below them.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that decide which weights there are, and of what shape."""
+
+    training_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that act in training alone: with the same weights, a trained model does the same."""
+
+    harmless_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that change no result, in training or after it."""
+
+    latent_keys: ClassVar[tuple[str, ...] | None] = None
+    """Keys that decide what latents audio becomes, where not all do that change any result."""
 
 
 Positive = Annotated[int, Meta(ge=1)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import layers, schema
+from sat_config import hints, layers, schema
 from sat_config.document import MAX_DEPTH, DocumentError, Source, Table, from_mapping, kind_of
 from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded, Origin, Trace
@@ -250,13 +250,11 @@ def _check_known(
     known = [*schema.fields(cls), *(slot.family.tag_path if slot.family else ())]
     if key in known:
         return
-    import difflib
-
-    close = difflib.get_close_matches(key, known, n=1)
+    close = hints.nearest(key, known)
     raise OverrideError(
         f"{format_path(path) if path else 'the experiment'} has no key {key!r}",
-        allowed=", ".join(sorted(known)),
-        suggestion=format_path((*path, close[0])) if close else None,
+        allowed=hints.choices(sorted(known), key),
+        suggestion=format_path((*path, close)) if close else None,
     )
 
 

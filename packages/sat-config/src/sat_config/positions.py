@@ -21,9 +21,13 @@ class Place(NamedTuple):
 
 
 def index(text: str, language: str) -> dict[Path, Place]:
-    """The place of every key, table and list element of a valid TOML, JSON or INI text."""
+    """The place of every key, table and list element of a valid text."""
     if language == "ini":
         return _ini_places(text)
+    if language == "yaml":
+        from sat_config import yaml_text
+
+        return yaml_text.places(text)
     scanner = _Toml(text) if language == "toml" else _Json(text)
     scanner.document()
     return scanner.found

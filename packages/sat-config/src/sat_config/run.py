@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -35,10 +35,12 @@ class ExperimentInfo(Node, kw_only=True):
     """What a person says about an experiment; recorded, never read by a model.
 
     Attributes:
+        name: What people call it; folders are named by the root's `name`.
         description: Free text.
         tags: Short labels for searching.
     """
 
+    name: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
 
@@ -56,6 +58,8 @@ class Runtime(Node, kw_only=True):
         sharing_strategy: How loader processes hand tensors over; "file_system" survives many
             workers and needs room in shared memory. SAT always takes "file_system".
     """
+
+    harmless_keys: ClassVar[tuple[str, ...]] = ("num_threads", "compile", "sharing_strategy")
 
     num_threads: Positive | None = None
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
@@ -110,6 +114,39 @@ class Experiment(Node, kw_only=True):
         ignored: Accepted unknown keys, by path, kept as they were found. The one place of free
             form: nobody knows what they mean.
     """
+
+    harmless_keys: ClassVar[tuple[str, ...]] = (
+        "name",
+        "project",
+        "max_steps",
+        "num_workers",
+        "checkpoint_every",
+        "save_top_k",
+        "val_every",
+        "save_dir",
+        "recover",
+        "ckpt_path",
+        "logger",
+        "on_bad_file",
+        "max_bad_share",
+        "experiment",
+        "checks",
+        "ignored",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = (
+        "seed",
+        "batch_size",
+        "accum_batches",
+        "gradient_clip_val",
+        "precision",
+        "accelerator",
+        "devices",
+        "num_nodes",
+        "strategy",
+        "pretrained_ckpt_path",
+        "runtime",
+    )
+    latent_keys: ClassVar[tuple[str, ...] | None] = ()
 
     name: Name = "sat"
     project: Annotated[str, Meta(min_length=1)] | None = None

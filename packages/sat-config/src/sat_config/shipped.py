@@ -31,3 +31,11 @@ def _names() -> Iterator[str]:
             stem, suffix = os.path.splitext(file)
             if suffix == ".toml":
                 yield stem if kind == KINDS[0] else f"{kind}/{stem}"
+
+
+def schema_line(folder: str) -> str:
+    """First line of an experiment in `folder`: where editors find this package's schema."""
+    schema = os.path.join(FOLDER, "schemas", "experiment.schema.json")
+    relative = os.path.relpath(schema, folder)
+    beyond = relative.startswith(os.pardir)
+    return f"#:schema {schema if beyond else relative}".replace(os.sep, "/")

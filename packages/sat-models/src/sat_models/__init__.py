@@ -1,6 +1,6 @@
 """Audio models, datasets, samplers and checkpoints, built from the nodes of sat-config."""
 
-from sat_models.build import build_dataset, build_model
+from sat_models.build import build_model
 from sat_models.errors import AudioError, CheckpointError, DataError, MissingBuilderError
 
 __all__ = [
@@ -8,6 +8,5 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "MissingBuilderError",
-    "build_dataset",
     "build_model",
 ]

@@ -1,52 +1,57 @@
 """From a node of a configuration to the object that it describes.
 
 Each kind of object has one `functools.singledispatch` function, and dispatch is on the node's
-class. The modules that register with them are listed in `sat_models.builtin` and, for plug-ins,
-under the entry-point group `sat_models.builders`; all are imported when a node is first met without
-a builder.
+class. The modules that register with them are named under an entry-point group: audio's are there
+like anyone else's. All are imported when a node is first met without a builder.
 """
 
 from functools import singledispatch
-from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
 
 from torch import nn
-from torch.utils.data import Dataset
 
-from sat_config.audio.dataset import DatasetNode
 from sat_config.run import Experiment
-from sat_models.data.ledger import Ledger
 from sat_models.errors import MissingBuilderError
 
-PLUGIN_GROUP = "sat_models.builders"
+GROUP = "sat_models.builders"
 
-_loaded = False
+FAILED: dict[str, str] = {}
+"""Modules that could not be imported, and why; shown when a builder is missing."""
+
+_loaded: set[str] = set()
 
 
-def load_builtin() -> bool:
-    """Import every module that registers builders, plug-ins included.
+def load_builtin(group: str = GROUP) -> bool:
+    """Import every module that registers builders, those of other packages included.
+
+    Args:
+        group: The entry-point group that names them.
 
     Returns:
-        Whether this call did it: true once per process.
+        Whether this call did it: true once per process and group.
     """
-    global _loaded
-    if _loaded:
+    if group in _loaded:
         return False
-    import_module("sat_models.builtin")
-    for entry in entry_points(group=PLUGIN_GROUP):
-        entry.load()
-    _loaded = True
+    _loaded.add(group)
+    for entry in entry_points(group=group):
+        try:
+            entry.load()
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's module raises
+            FAILED[entry.value] = f"{type(error).__name__}: {error}"
     return True
 
 
-def missing_builder(node: object) -> MissingBuilderError:
+def missing_builder(node: object, *, group: str = GROUP) -> MissingBuilderError:
     """The error for a node whose class has no builder."""
     cls = type(node)
-    return MissingBuilderError(
+    text = (
         f"nothing installed builds {cls.__module__}.{cls.__qualname__}; the package that declares"
         f" it must also register a builder, in a module named under the entry-point group"
-        f" {PLUGIN_GROUP!r}"
+        f" {group!r}"
+    )
+    failed = "".join(f"\n  {module}: {reason}" for module, reason in FAILED.items())
+    return MissingBuilderError(
+        f"{text}\nThese modules could not be imported:{failed}" if failed else text
     )
 
 
@@ -63,41 +68,3 @@ def build_model(experiment: Experiment) -> nn.Module:
     if load_builtin():
         return build_model(experiment)
     raise missing_builder(experiment)
-
-
-@singledispatch
-def build_dataset(
-    node: DatasetNode,
-    *,
-    sample_rate: int,
-    sample_size: int,
-    channels: int,
-    seed: int,
-    training: bool,
-    ledger: Ledger,
-) -> Dataset[Any]:
-    """Build the dataset of a node.
-
-    Args:
-        node: A dataset node.
-        sample_rate: Hz of every waveform that comes out.
-        sample_size: Samples per item, at that rate.
-        channels: Channels per item.
-        seed: Decides crops and phase flips, together with epoch and index.
-        training: Whether items may be random crops and flipped.
-        ledger: Where files that cannot be read are written down.
-
-    Raises:
-        MissingBuilderError: Nothing installed builds this class of dataset.
-    """
-    if load_builtin():
-        return build_dataset(
-            node,
-            sample_rate=sample_rate,
-            sample_size=sample_size,
-            channels=channels,
-            seed=seed,
-            training=training,
-            ledger=ledger,
-        )
-    raise missing_builder(node)

@@ -6,40 +6,47 @@ latent model holds its autoencoder under `pretransform.model.`. All of them open
 unpickling only.
 """
 
-import hashlib
 import logging
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from sat_models.errors import CheckpointError
-from sat_models.files import replacing
 from sat_models.load_report import LoadReport, Mismatch, count_firsts
+from sat_models.weight_files import fingerprint, read_weight_file, write_weight_file
+
+__all__ = [
+    "Checkpoint",
+    "fingerprint",
+    "load_weights",
+    "match_weights",
+    "open_checkpoint",
+    "require_match",
+    "resolve_checkpoint",
+    "save_checkpoint",
+]
 
 logger = logging.getLogger(__name__)
 
 POINTER = "latest"
 
-# Training wrappers: where they keep the model and where its averaged copy. SAT averages the
-# backbone only in a latent model, so the copy's names may lack the model's first part.
-_WRAPPERS = {
-    "autoencoder.": "autoencoder_ema.ema_model.",
-    "diffusion.": "diffusion_ema.ema_model.",
-    "diffae.": "diffae_ema.ema_model.",
-}
+# Training wrappers: a name that shows which it is, where it keeps the model, and where the averaged
+# copy. SAT averages the backbone only in a latent model, so the copy's names may lack the model's
+# first part.
+_WRAPPERS = (
+    ("autoencoder.", "autoencoder.", "autoencoder_ema.ema_model."),
+    ("diffusion.", "diffusion.", "diffusion_ema.ema_model."),
+    ("diffae.", "diffae.", "diffae_ema.ema_model."),
+    ("model.lm.", "model.", "model_ema.ema_model."),
+)
 # What a module's names may lie below in a file, and what a file's names may lie below in a module.
 _BELOW_IN_FILE = ("pretransform.model.", "pretransform.", "model.")
 _BELOW_IN_MODULE = ("model.", "model.model.")
 
 _STEP = re.compile(r"step=(\d+)")
-_REFUSED = re.compile(r"GLOBAL (\S+)")
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ class Checkpoint:
     Attributes:
         path: The file.
         state_dict: The model's weights under the model's own names, on the CPU.
-        config: The resolved experiment as JSON text, where we wrote the file.
+        config: The configuration that lies in the file, as JSON text: a resolved experiment if we
+            wrote it, a model document if stable-audio-tools trained it.
         fingerprint: Of `state_dict`.
         set_aside: How many other tensors the file holds, by the first part of their names.
     """
@@ -59,6 +67,11 @@ class Checkpoint:
     config: str | None
     fingerprint: str
     set_aside: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_average(self) -> bool:
+        """Whether the file also holds a moving average of the weights (EMA)."""
+        return any(name.endswith("_ema") for name in self.set_aside)
 
 
 def resolve_checkpoint(path: str | Path) -> Path:
@@ -96,20 +109,15 @@ def open_checkpoint(path: str | Path, *, ema: bool = False) -> Checkpoint:
             no averaged copy.
     """
     path = resolve_checkpoint(path)
-    if path.suffix == ".safetensors":
-        tensors, header = _read_safetensors(path)
-        config, promised = header.get("config"), header.get("fingerprint")
-    else:
-        tensors, config = _read_torch(path)
-        promised = None
-    state_dict, set_aside = _unwrap(tensors, path=path, ema=ema)
+    file = read_weight_file(path)
+    state_dict, set_aside = _unwrap(file.tensors, path=path, ema=ema)
     found = fingerprint(state_dict)
-    if promised is not None and not ema and promised != found:
+    if file.fingerprint not in (None, found) and not ema:
         raise CheckpointError(
-            f"{path}: the weights are not those that were saved (fingerprint {found}, in the header"
-            f" {promised}): the file is damaged or was altered; use another copy"
+            f"{path}: the weights are not those that were saved (fingerprint {found}, in the file"
+            f" {file.fingerprint}): it is damaged or was altered; use another copy"
         )
-    return Checkpoint(path, state_dict, config, found, set_aside)
+    return Checkpoint(path, state_dict, file.config, found, set_aside)
 
 
 def load_weights(module: nn.Module, checkpoint: Checkpoint, *, strict: bool = True) -> LoadReport:
@@ -130,53 +138,51 @@ def load_weights(module: nn.Module, checkpoint: Checkpoint, *, strict: bool = Tr
     Raises:
         CheckpointError: Nothing matches, or not everything and `strict` is set.
     """
-    own = module.state_dict()
-    tensors, aside = _best_view(checkpoint.state_dict, own)
-    report = _compare(checkpoint, tensors, own, aside)
-    if not report.matched or (strict and not report.complete):
-        raise CheckpointError(f"{report}\n{report.advice}")
-    module.load_state_dict({name: tensors[name] for name in report.matched}, strict=False)
+    report, tensors = match_weights(module, checkpoint)
+    require_match(report, strict=strict)
+    module.load_state_dict(tensors, strict=False)
     if not report.complete:
         logger.warning("loaded in part: %s", report)
     return report
 
 
+def match_weights(
+    module: nn.Module, checkpoint: Checkpoint
+) -> tuple[LoadReport, dict[str, Tensor]]:
+    """Find a module's weights in a checkpoint, as `load_weights` does, and change nothing.
+
+    Returns:
+        What matches and what does not, and the file's values under the module's names.
+    """
+    own = module.state_dict()
+    tensors, aside = _best_view(checkpoint.state_dict, own)
+    report = _compare(checkpoint, tensors, own, aside)
+    return report, {name: tensors[name] for name in report.matched}
+
+
+def require_match(report: LoadReport, *, strict: bool) -> None:
+    """Refuse what `load_weights` refuses.
+
+    Raises:
+        CheckpointError: Nothing matches, or not everything and `strict` is set.
+    """
+    if not report.matched or (strict and not report.complete):
+        raise CheckpointError(f"{report}\n{report.advice}")
+
+
 def save_checkpoint(path: str | Path, module: nn.Module, *, config: str) -> None:
-    """Write a module's weights, and what they belong to, as a safetensors file.
+    """Write a module's weights and what they belong to, and a fingerprint.
 
     Args:
-        path: Ends in `.safetensors`; appears only when it is whole.
+        path: Ends in `.safetensors`, or in `.ckpt` for a file that stable-audio-tools opens as an
+            unwrapped checkpoint; appears only when it is whole.
         module: The model.
         config: The resolved experiment as JSON text.
 
     Raises:
         CheckpointError: Another suffix, or the disk refuses.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path}: weights are saved as .safetensors; name the file so")
-    # Cloned, because the format refuses tensors that share memory.
-    tensors = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-    header = {"format": "pt", "config": config, "fingerprint": fingerprint(tensors)}
-    try:
-        with replacing(path) as temporary:
-            safetensors.torch.save_file(tensors, temporary, metadata=header)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written: {error}") from error
-
-
-def fingerprint(state_dict: Mapping[str, Tensor]) -> str:
-    """A short name for a set of weights: equal for equal names, shapes, dtypes and values.
-
-    Returns:
-        The first 16 hexadecimal digits of a SHA-256.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state_dict):
-        tensor = state_dict[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+    write_weight_file(Path(path), module.state_dict(), config=config)
 
 
 def _newest(folder: Path) -> Path:
@@ -210,76 +216,29 @@ def _follow(pointer: Path) -> Path:
     return target
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(_damaged(path, error)) from error
-
-
-def _read_torch(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    try:
-        with warnings.catch_warnings():
-            # What the safe unpickler does not support, it refuses in any case.
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes it fail in a dozen ways
-        refused = _REFUSED.search(str(error))
-        raise CheckpointError(
-            _unsafe(path, refused[1]) if refused else _damaged(path, error)
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    tensors = (
-        {name: value for name, value in state.items() if isinstance(value, Tensor)}
-        if isinstance(state, dict)
-        else {}
-    )
-    if not tensors:
-        keys = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(
-            f"{path} holds no weights: expected a state dict, or one under the key 'state_dict';"
-            f" found {keys[:300]}"
-        )
-    ours = content.get("sat")
-    return tensors, ours.get("config") if isinstance(ours, dict) else None
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-    reason = text.partition("\n")[0].partition(". ")[0][:200]
-    return (
-        f"{path} ({path.stat().st_size} bytes) cannot be opened: it is no checkpoint, damaged, or"
-        f" cut short ({reason}); use another copy"
-    )
-
-
-def _unsafe(path: Path, name: str) -> str:
-    return (
-        f"{path} is refused: to open it, Python would have to import and run {name}, and a file"
-        " from elsewhere could run anything in that way. Where the file was made, save it once"
-        ' more with tensors only: torch.save({"state_dict": checkpoint["state_dict"]}, PATH), or'
-        " as .safetensors"
-    )
-
-
 def _unwrap(
     tensors: dict[str, Tensor], *, path: Path, ema: bool
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
     """The model's own tensors under its own names, and a count of the others."""
     firsts = {name.partition(".")[0] for name in tensors}
     # A bare diffusion autoencoder has `diffusion.` beside its `encoder.` and is not wrapped.
-    wrapper = next((w for w in _WRAPPERS if w[:-1] in firsts and "encoder" not in firsts), None)
-    if wrapper is None:
+    found = next(
+        (w for w in _WRAPPERS if _any_below(w[0], tensors) and "encoder" not in firsts), None
+    )
+    if found is None:
         if ema:
             raise CheckpointError(_no_average(path))
         return tensors, {}
-    model, others = _below(wrapper, tensors)
+    _, where, averaged = found
+    model, others = _below(where, tensors)
     if ema:
-        average, others = _below(_WRAPPERS[wrapper], others)
+        average, others = _below(averaged, others)
         model = _averaged(model, average, path=path)
     return model, count_firsts(others)
+
+
+def _any_below(prefix: str, tensors: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith(prefix) for name in tensors)
 
 
 def _averaged(

@@ -1,9 +1,14 @@
-"""Preparation of audio against numbers that stable-audio-tools computed (see golden.py)."""
+"""Preparation of audio against numbers that stable-audio-tools computed (see golden.py).
 
-import importlib.util
+The recorded calls are evaluated, with our functions in place of those they name.
+"""
+
 import random
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import golden
 import pytest
 import torch
 
@@ -13,117 +18,95 @@ from sat_models.build import build_model
 from sat_models.data import audio_dir
 from sat_models.prepare import fit_length, mix_channels, prepare_audio, prepare_batch
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "audio"
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
+CASES = golden.cases("audio")
 
 
-@pytest.fixture(scope="module")
-def helpers():
-    return golden.load(CASES / "audio_helpers.json")
-
-
-@pytest.fixture(scope="module")
-def clips(helpers):
-    return helpers.inputs()
-
-
-def test_channels(helpers, clips):
-    stereo, three = clips["stereo"], clips["three"]
-    helpers.check_all(
-        "set_channels",
-        {
-            "mono": mix_channels(stereo[None], channels=1),
-            "stereo_from_mono": mix_channels(stereo[None, :1], channels=2),
-            "from_three": mix_channels(three[None], channels=2),
-        },
-    )
-    helpers.check_all(
-        "layout",
-        {
-            "mono": mix_channels(stereo, channels=1),
-            "stereo": mix_channels(stereo[:1], channels=2),
-            "stereo_of_three": mix_channels(three, channels=2),
-        },
+def prepared(audio, source_rate, sample_rate, num_samples, channels, device="cpu"):
+    return prepare_audio(
+        audio,
+        source_rate=source_rate,
+        sample_rate=sample_rate,
+        num_samples=num_samples,
+        channels=channels,
     )
 
 
-def test_length(helpers, clips):
-    stereo = clips["stereo"]
-    found = {"cropped": fit_length(stereo, num_samples=300)}
-    helpers.check_all("pad_crop", {**found, "padded": fit_length(stereo, num_samples=450)})
+def crop_of_a_dataset(size, sample_rate):
+    """A crop of a folder that holds one file, at the place that Python's generator draws."""
+
+    def crop(audio):
+        total = audio.shape[-1]
+        offset = random.randint(0, total - size) if total > size else 0
+        place = (offset + 0.5) / max(total - size + 1, 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(audio_dir, "item_draws", lambda seed, draw, count: (place, 1.0))
+            patch.setattr(
+                audio_dir,
+                "read_audio",
+                lambda path, start, num_samples, **_: audio[:, start : start + num_samples],
+            )
+            info = AudioInfo(total, sample_rate, audio.shape[0])
+            dataset = audio_dir.AudioDirDataset(
+                [(audio_dir.AudioFile("d", Path("/"), "a.wav"), info)],
+                sample_rate=sample_rate,
+                sample_size=size,
+                channels=audio.shape[0],
+                seed=0,
+                random_crop=True,
+                phase_flip=0.0,
+            )
+            found = dataset[0]
+        whole, item = max(total, size), found.item
+        shares = [item.start_sample / whole, (item.start_sample + size) / whole]
+        facts = [*shares, item.seconds_start, item.seconds_total]
+        return {"chunk": found.values, "facts": facts, "mask": found.padding_mask.float()}
+
+    return crop
 
 
-def test_rate_length_and_channels(helpers, clips):
-    stereo = clips["stereo"]
-
-    def prepared(audio, source_rate, sample_rate, num_samples, channels):
-        return prepare_audio(
-            audio,
-            source_rate=source_rate,
-            sample_rate=sample_rate,
-            num_samples=num_samples,
-            channels=channels,
-        )
-
-    helpers.check_all(
-        "prepare",
-        {
-            "same_rate": prepared(stereo, 8000, 8000, 500, 1),
-            "up": prepared(stereo, 8000, 16000, 900, 2),
-            "down": prepared(stereo[:1], 44100, 8000, 90, 2),
-        },
-    )
+FUNCTIONS = {
+    "set_audio_channels": lambda audio, channels: mix_channels(audio, channels=channels),
+    "prepare_audio": prepared,
+    "PadCrop": lambda size, randomize: lambda audio: fit_length(audio, num_samples=size),
+    "PadCrop_Normalized_T": crop_of_a_dataset,
+    "Mono": lambda: lambda audio: mix_channels(audio, channels=1),
+    "Stereo": lambda: lambda audio: mix_channels(audio, channels=2),
+    "random": SimpleNamespace(seed=random.seed),
+}
 
 
-@pytest.mark.parametrize(("step", "size"), [("crop_normalized", 100), ("pad_normalized", 600)])
-def test_crops_of_a_dataset(helpers, clips, monkeypatch, step, size):
-    stereo, total = clips["stereo"], clips["stereo"].shape[-1]
-    generator = random.Random(61)
-    offset = generator.randint(0, total - size) if total > size else 0
-    place = (offset + 0.5) / max(total - size + 1, 1)
-    monkeypatch.setattr(audio_dir, "item_draws", lambda seed, draw, count: (place, 1.0))
-    monkeypatch.setattr(
-        audio_dir,
-        "read_audio",
-        lambda path, start, num_samples, **_: stereo[:, start : start + num_samples],
-    )
-    dataset = audio_dir.AudioDirDataset(
-        [(audio_dir.AudioFile("d", Path("/"), "a.wav"), AudioInfo(total, 80, 2))],
-        sample_rate=80,
-        sample_size=size,
-        channels=2,
-        seed=0,
-        random_crop=True,
-        phase_flip=0.0,
-    )
-    crop = dataset[0]
-    whole = max(total, size)
-    facts = [
-        crop.item.start_sample / whole,
-        (crop.item.start_sample + size) / whole,
-        crop.item.seconds_start,
-        crop.item.seconds_total,
-    ]
-    mask = crop.padding_mask.float()
-    helpers.check_all(step, {"chunk": crop.values, "facts": facts, "mask": mask})
+def evaluate(call, inputs):
+    """The results of a text like "f(a, 1); (b, 2)": a call without a name is one of the same."""
+    name, results = "", []
+    for part in call.split(";"):
+        text = re.sub(r"\): .*|\)\s+\([^)]*\)", ")", part.strip())
+        text = name + text if text.startswith("(") else text
+        name = text.partition("(")[0]
+        results.append(eval(text, FUNCTIONS | inputs))
+    return [result for result in results if result is not None]
 
 
-def test_batch_of_clips():
-    case = golden.load(CASES / "audio_preprocess_list.json")
-    model = build_model(sat_config.decode(case.config))
+@pytest.mark.parametrize("case", [case for case in CASES if not case.config], ids=str)
+def test_helpers_agree(case):
+    for step, about in case.steps.items():
+        results = evaluate(about["call"], case.inputs())
+        if not isinstance(results[0], dict):
+            results = [dict(zip(about["outputs"], results, strict=True))]
+        case.check_all(step, results[0])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.config], ids=str)
+def test_batch_of_clips_agrees(case):
+    model = build_model(sat_config.decode(case.config)).eval()
     case.load_into(model)
-    clips = case.inputs()
+    rates = re.search(r"\], \[([\d, ]+)\]", case.steps["preprocess"]["call"])[1]
     audio = prepare_batch(
-        [clips["a0"], clips["a1"], clips["a2"]],
-        source_rates=[8000, 16000, 6000],
+        list(case.inputs().values()),
+        source_rates=[int(rate) for rate in rates.split(",")],
         sample_rate=model.sample_rate,
         channels=model.in_channels,
         multiple=model.hop_length,
     )
     case.check_all("preprocess", {"audio": audio})
     with torch.no_grad():
-        case.check_all("encode", {"latents": model.eval().encode(audio).latents})
+        case.check_all("encode", {"latents": model.encode(audio).latents})

@@ -3,10 +3,9 @@
 See golden.py. The recorded calls of generation are evaluated, with our functions behind the names.
 """
 
-import importlib.util
 import re
-from pathlib import Path
 
+import golden
 import pytest
 import torch
 
@@ -15,18 +14,12 @@ from sat_models.build import build_model
 from sat_models.models.guidance import Guidance, guided_only
 from sat_models.sampling.table import Solver, Start, sample
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "conditioned"
 NAMES = {
     "cross_attn_cond": "cross_attention",
     "cross_attn_mask": "cross_attention_mask",
     "global_cond": "global_",
     "input_concat_cond": "input_concat",
 }
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def guidance(scale):
@@ -75,9 +68,8 @@ def run(model, x, conditioning, step, call):
     return {"v": predict(x["x"], x["t"])[0]}
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))
-def test_conditional_model_agrees(name):
-    case = golden.load(CASES / f"{name}.json")
+@pytest.mark.parametrize("case", golden.cases("diffusion_cond", "diffusion_cond_inpaint"), ids=str)
+def test_conditional_model_agrees(case):
     config = case.config
     metadata = config.pop("metadata")
     model = build_model(sat_config.decode(config))

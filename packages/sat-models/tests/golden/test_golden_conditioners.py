@@ -3,11 +3,10 @@
 Deviation: the mask of phonemes leaves out padding, there it is true everywhere.
 """
 
-import importlib.util
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
+import golden
 import msgspec
 import pytest
 import torch
@@ -15,13 +14,7 @@ import torch
 from sat_config.audio.conditioner import ConditioningConfig
 from sat_models.conditioners.multi import build_conditioners
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "conditioners"
 SAMPLE_RATE = 8000
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def fill_in(value, inputs, item):
@@ -32,14 +25,13 @@ def fill_in(value, inputs, item):
     return inputs[value[1:]][item] if named else value
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))
-def test_conditioners_agree(name, tmp_path, monkeypatch):
-    case = golden.load(CASES / f"{name}.json")
-    if name in ("cond_t5", "cond_lut"):
+@pytest.mark.parametrize("case", golden.cases("conditioner"), ids=str)
+def test_conditioners_agree(case, tmp_path, monkeypatch):
+    if case.name in ("cond_t5", "cond_lut"):
         pytest.importorskip("transformers")
         monkeypatch.chdir(tmp_path)
         golden.make_tiny_t5("t5-small")
-    if name == "cond_phoneme":
+    if case.name == "cond_phoneme":
         monkeypatch.setitem(sys.modules, "g2p_en", SimpleNamespace(G2p=golden.StubG2p))
     config = msgspec.convert(case.config["conditioning"], ConditioningConfig)
     conditioner = build_conditioners(config, sample_rate=SAMPLE_RATE, pretransform=None)
@@ -52,7 +44,7 @@ def test_conditioners_agree(name, tmp_path, monkeypatch):
         conditions = conditioner.eval()(metadata, device="cpu")
     values = {f"{key}_embeds": found.embeddings for key, found in conditions.items()}
     values |= {f"{key}_mask": found.mask for key, found in conditions.items()}
-    if name == "cond_phoneme":
+    if case.name == "cond_phoneme":
         mask = values["lyrics_mask"]
         assert mask.sum(1).tolist() == [9, 11]
         values["lyrics_mask"] = torch.ones_like(mask)

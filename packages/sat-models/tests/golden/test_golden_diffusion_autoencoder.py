@@ -1,20 +1,14 @@
 """Diffusion autoencoders against numbers that stable-audio-tools computed (see golden.py)."""
 
-import importlib.util
-from pathlib import Path
-
+import golden
 import pytest
 import torch
 
 import sat_config
 from sat_models.build import build_model
+from sat_models.sampling.table import Solver
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "diffusion_autoencoders"
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
+SOLVER = Solver("v-ddim", steps=3, sigma_min=0.1, sigma_max=10.0, rho=1.0)
 
 
 def predict(model, x):
@@ -23,9 +17,8 @@ def predict(model, x):
     return model(x["audio"], x["t"], model.condition_for(latents))
 
 
-@pytest.mark.parametrize("path", sorted(CASES.glob("*.json")), ids=lambda path: path.stem)
-def test_golden_case_agrees(path):
-    case = golden.load(path)
+@pytest.mark.parametrize("case", golden.cases("diffusion_autoencoder"), ids=str)
+def test_golden_case_agrees(case):
     model = build_model(sat_config.decode(case.config))
     case.load_into(model)
     model.eval()
@@ -35,6 +28,6 @@ def test_golden_case_agrees(path):
     case.check_all("velocity", {"v": predict(model, x)})
     if "decode" in case.steps:
         torch.manual_seed(8)
-        case.check_all("decode", {"audio": model.decode(x["latents"], steps=3)})
+        case.check_all("decode", {"audio": model.decode(x["latents"], solver=SOLVER)})
     golden.probe_loss(predict(model, x)).backward()
     case.check_grad_norms("grad", model)

@@ -1,8 +1,6 @@
 """Our discriminators against numbers that stable-audio-tools computed (see golden.py)."""
 
-import importlib.util
-from pathlib import Path
-
+import golden
 import pytest
 import torch
 from torch import nn
@@ -19,8 +17,6 @@ from sat_models.discriminators.gan import (
 )
 from sat_models.discriminators.oobleck import OobleckDiscriminator
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "discriminators"
 SLOW = {"disc_oobleck"}
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 GAN_LOSSES = {
@@ -29,10 +25,6 @@ GAN_LOSSES = {
     "relativistic": RelativisticLoss(),
     "rpgan": RelativisticLoss(),
 }
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def encodec(kwargs):
@@ -116,14 +108,13 @@ def run(network, kwargs, reals, fakes):
 
 
 @pytest.mark.parametrize(
-    "name",
+    "case",
     [
-        pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
-        for path in sorted(CASES.glob("*.json"))
+        pytest.param(case, marks=[pytest.mark.slow] if case.name in SLOW else [], id=case.name)
+        for case in golden.cases("discriminator")
     ],
 )
-def test_discriminator_agrees(name):
-    case = golden.load(CASES / f"{name}.json")
+def test_discriminator_agrees(case):
     kwargs = case.config["kwargs"]
     network = NETWORKS[case.config["class"]](kwargs)
     case.load_into(network, order="strict")

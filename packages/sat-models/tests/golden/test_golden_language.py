@@ -1,9 +1,8 @@
 """Language models against numbers that stable-audio-tools computed (see golden.py)."""
 
-import importlib.util
 import re
-from pathlib import Path
 
+import golden
 import pytest
 import torch
 
@@ -13,13 +12,7 @@ from sat_models.language.choice import TokenChoice
 from sat_models.language.codes import code_losses
 from sat_models.language.generate import generate_codes
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "language"
 GREEDY = TokenChoice(temperature=0.0, top_k=0, top_p=0.0)
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def losses(model, codes, conditioning):
@@ -54,9 +47,8 @@ def run(model, x, conditioning, step, call):
     }
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))
-def test_language_model_agrees(name):
-    case = golden.load(CASES / f"{name}.json")
+@pytest.mark.parametrize("case", golden.cases("lm"), ids=str)
+def test_language_model_agrees(case):
     config = case.config | {"audio_channels": 1}
     metadata = config.pop("metadata")
     model = build_model(sat_config.decode(config))

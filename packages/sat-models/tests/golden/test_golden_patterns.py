@@ -1,8 +1,6 @@
 """Our codebook patterns against layouts that stable-audio-tools made (see golden.py)."""
 
-import importlib.util
-from pathlib import Path
-
+import golden
 import pytest
 
 from sat_models.language.patterns import (
@@ -11,13 +9,6 @@ from sat_models.language.patterns import (
     parallel_pattern,
     unroll_pattern,
 )
-
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "patterns"
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 PROVIDERS = {
     "ParallelPatternProvider": (parallel_pattern, {"empty_initial": 0}),
@@ -36,9 +27,8 @@ def make_pattern(config):
     return function(config["kwargs"]["n_q"], config["timesteps"], **defaults | options)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))
-def test_pattern_agrees(name):
-    case = golden.load(CASES / f"{name}.json")
+@pytest.mark.parametrize("case", golden.cases("codebook_pattern"), ids=str)
+def test_pattern_agrees(case):
     pattern, x = make_pattern(case.config), case.inputs()
 
     steps, codebooks = (pattern.frames.T >= 0).nonzero(as_tuple=True)

@@ -3,11 +3,10 @@
 See golden.py. The recorded calls are evaluated, with our functions in place of those they name.
 """
 
-import importlib.util
 import random
 import re
-from pathlib import Path
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -25,13 +24,7 @@ from sat_models.sampling.samplers import (
 from sat_models.sampling.schedules import linear_times, shifted_times
 from sat_models.sampling.table import Solver, Start, sample
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "sampling"
 SHIFT = {"base_shift": 0.5, "max_shift": 1.15, "max_length": 4096, "min_length": 256}
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def toy_pair(x, t):
@@ -78,7 +71,7 @@ FUNCTIONS = {
 @pytest.fixture
 def brownian_path(monkeypatch):
     """The noise that torchsde's Brownian tree gave SAT's solvers, in the order of the steps."""
-    recorded = iter(torch.from_numpy(np.load(CASES / "brownian_noise.npz")["noise"]))
+    recorded = iter(torch.from_numpy(np.load(golden.HERE / "brownian_noise.npz")["noise"]))
 
     def recorded_noise(x, *, generator):
         return next(recorded)
@@ -87,7 +80,7 @@ def brownian_path(monkeypatch):
 
 
 def check_sampler(name):
-    case = golden.load(CASES / f"{name}.json")
+    case = golden.case(name)
     call = case.steps["sample"]["call"]
     torch.manual_seed(int(re.search(r"manual_seed\((\d+)\)", call)[1]))
     expression = re.search(r"sample\w*\(.*\)", call)[0]
@@ -95,7 +88,7 @@ def check_sampler(name):
 
 
 SDE = {"sampler_dpmpp-2m-sde", "sampler_dpmpp-3m-sde"}
-SAMPLERS = sorted({path.stem for path in CASES.glob("sampler_*.json")} - SDE)
+SAMPLERS = sorted({case.name for case in golden.cases("sampler")} - SDE)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -119,21 +112,21 @@ DRAWS = {
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_timesteps_agree(name):
-    case = golden.load(CASES / f"{name}.json")
+    case = golden.case(name)
     torch.manual_seed(31)
     case.check("sample", "t", DRAWS[name].draw(64))
 
 
 @pytest.mark.parametrize("name", ["timesteps_shift", "timesteps_shift_sine"])
 def test_shift_agrees(name):
-    case = golden.load(CASES / f"{name}.json")
+    case = golden.case(name)
     shift = make_shift(**case.config["kwargs"])
     for frames in case.config["lengths"]:
         case.check(f"len{frames}", "t", shift(torch.linspace(0, 0.999, 33), frames=frames))
 
 
 def test_shares_of_signal_and_noise_agree():
-    case = golden.load(CASES / "timesteps_alphas_sigmas.json")
+    case = golden.case("timesteps_alphas_sigmas")
     t = torch.linspace(0, 1, 21)
     one, nothing = torch.ones(21, 1, 1), torch.zeros(21, 1, 1)
     case.check("convert", "alphas", VObjective().training_pair(one, nothing, t)[0][:, 0, 0])
@@ -143,7 +136,7 @@ def test_shares_of_signal_and_noise_agree():
 
 @pytest.mark.parametrize("kind", ["segments", "causal", "mixed"])
 def test_inpainting_masks_agree(kind):
-    case = golden.load(CASES / f"inpaint_mask_{kind}.json")
+    case = golden.case(f"inpaint_mask_{kind}")
     padding = torch.ones(6, 40, dtype=torch.bool)
     padding[3:, 25:] = False
     mask = random_masks(

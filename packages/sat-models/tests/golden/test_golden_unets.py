@@ -1,9 +1,8 @@
 """Our U-Nets against numbers that stable-audio-tools computed (see golden.py)."""
 
-import importlib.util
 import re
-from pathlib import Path
 
+import golden
 import msgspec
 import pytest
 from torch import nn
@@ -14,8 +13,6 @@ from sat_models.backbones.base import build_backbone, build_conditioned_backbone
 from sat_models.backbones.conditioning import Conditioning
 from sat_models.models.guidance import Guidance, guided
 
-HERE = Path(__file__).parent
-CASES = HERE / "cases" / "unets"
 NAMES = {
     "cross_attn_cond": "cross_attention",
     "cross_attn_mask": "cross_attention_mask",
@@ -23,10 +20,6 @@ NAMES = {
     "input_concat_cond": "input_concat",
 }
 RESCALE = 0.4  # the share that SAT's U-Net takes where it is told to rescale
-
-spec = importlib.util.spec_from_file_location("golden", HERE / "golden.py")
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def build(case):
@@ -60,9 +53,8 @@ def run(network, x, call):
     return predict(x["x"], x["t"])[0]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))
-def test_unet_agrees(name):
-    case = golden.load(CASES / f"{name}.json")
+@pytest.mark.parametrize("case", golden.cases("unet"), ids=str)
+def test_unet_agrees(case):
     holder = build(case)
     for step, about in case.steps.items():
         result = run(holder.model, case.inputs(), about["call"])

@@ -27,10 +27,7 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
     refuse_unsupported(
         experiment, set(experiment.__struct_fields__) - {"runtime", "max_bad_share"}, where=""
     )
-    table = experiment.preencode
-    honoured = set(table.__struct_fields__) - {"model_half", "limit_batches"}
-    refuse_unsupported(table, honoured, where="preencode")
-    return experiment, table
+    return experiment, experiment.preencode
 
 
 def audio_node(experiment: AudioExperiment) -> AudioDirNode:

@@ -16,20 +16,6 @@ from sat_preencode.signals import StopSignal, stop_signals
 if TYPE_CHECKING:
     from sat_preencode.recipe import PreencodeResult
 
-SAT_FLAGS = {
-    "ckpt-path": "preencode.checkpoint",
-    "output-path": "preencode.output_path",
-    "sample-size": "preencode.sample_size",
-    "limit-batches": "preencode.limit_batches",
-}
-"""Flags of SAT's pre_encode.py, and the keys that they set here."""
-
-SAT_SWITCHES = {
-    "model-half": "preencode.model_half",
-    "is-discrete": "preencode.is_discrete",
-    "shuffle": "preencode.shuffle",
-}
-
 EPILOG = "A run that was interrupted continues when the same command is given again."
 
 
@@ -58,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Encode an experiment's dataset to latents, each item exactly once.",
         epilog=EPILOG,
     )
-    commandline.add_loading(parser, flags=SAT_FLAGS, switches=SAT_SWITCHES)
+    commandline.add_loading(
+        parser, flags=commandline.PREENCODE_FLAGS, switches=commandline.PREENCODE_SWITCHES
+    )
     return parser
 
 

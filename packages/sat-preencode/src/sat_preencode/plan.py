@@ -79,12 +79,14 @@ class Plan:
         batch_size: Items per batch; the last batch may hold fewer.
         seconds: Audio in all items.
         left_out_seconds: Audio in tails that are too short for an item.
+        beyond_limit: Items that are left out because they lie behind the last batch allowed.
     """
 
     items: tuple[PlannedItem, ...]
     batch_size: int
     seconds: float
     left_out_seconds: float
+    beyond_limit: int = 0
 
     def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
         """The items in groups that never change, whatever has been encoded already."""
@@ -113,6 +115,7 @@ def plan_items(
     sample_size: int,
     hop_length: int,
     batch_size: int,
+    limit_batches: int | None = None,
 ) -> Plan:
     """Cut every file into items.
 
@@ -122,6 +125,7 @@ def plan_items(
         sample_size: Samples per item, a multiple of `hop_length`.
         hop_length: Samples per latent frame.
         batch_size: Items that are encoded together.
+        limit_batches: Batches that are planned, from the first; all of them if left out.
     """
     items = []
     total = 0
@@ -141,10 +145,15 @@ def plan_items(
                 seconds_total=float(-(-source.num_samples // sample_rate)),
             )
             items.append(PlannedItem(item, source.path))
-    used = sum(planned.item.num_samples for planned in items)
+    kept = items if limit_batches is None else items[: limit_batches * batch_size]
     return Plan(
-        items=tuple(items),
+        items=tuple(kept),
         batch_size=batch_size,
-        seconds=used / sample_rate,
-        left_out_seconds=(total - used) / sample_rate,
+        seconds=_samples_in(kept) / sample_rate,
+        left_out_seconds=(total - _samples_in(items)) / sample_rate,
+        beyond_limit=len(items) - len(kept),
     )
+
+
+def _samples_in(items: Sequence[PlannedItem]) -> int:
+    return sum(planned.item.num_samples for planned in items)

@@ -121,7 +121,7 @@ class LatentStore:
 
         Args:
             item: What it is.
-            latents: Its latents; stored as float32.
+            latents: Its latents; stored in the number format that they have.
 
         Raises:
             StoreError: The disk refuses.
@@ -133,7 +133,7 @@ class LatentStore:
                 f" {latents.shape}"
             )
         buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(latents, dtype=np.float32), allow_pickle=False)
+        np.save(buffer, np.ascontiguousarray(latents), allow_pickle=False)
         content = buffer.getvalue()
         entry = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
         path = self.folder / item.file

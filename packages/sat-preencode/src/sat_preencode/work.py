@@ -47,6 +47,8 @@ class Work:
         text = f"{items} items, {duration(seconds)} of audio; {len(self.finished)} are finished"
         if self.plan.left_out_seconds:
             text += f"; {duration(self.plan.left_out_seconds)} in short tails left out"
+        if self.plan.beyond_limit:
+            text += f"; limit_batches leaves out {self.plan.beyond_limit} items more"
         return text
 
     def encode_missing(

@@ -14,6 +14,8 @@ class RunResult:
         checkpoint: The last checkpoint; None if training stopped before its first step.
         step: Optimizer steps taken, those before a resume included.
         metrics: The last validation figures by name; empty without validation data.
+        objective: The smallest value that the method's headline figure had at any validation, for
+            sweeps; None without validation data.
         interrupted: Number of the signal that ended training early, if one did.
     """
 
@@ -21,4 +23,10 @@ class RunResult:
     checkpoint: Path | None
     step: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    objective: float | None = None
     interrupted: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is that the task made, under the name that every task's result has."""
+        return self.run_folder

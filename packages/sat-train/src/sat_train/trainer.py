@@ -1,7 +1,7 @@
 """Lightning's Trainer, set up from the run keys of an experiment."""
 
-import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.precision import HalfPrecision
 
 from sat_config import Experiment, UserError, dumps
-from sat_models.data.loader import BatchLoader
 from sat_models.support import refuse_unsupported
 from sat_train.callbacks.checkpoint import Checkpoints
 from sat_train.callbacks.demos import Demos
@@ -19,14 +18,11 @@ from sat_train.callbacks.metrics import TrainingMetrics
 from sat_train.callbacks.progress import ShowProgress
 from sat_train.callbacks.signals import StopOnSignal
 from sat_train.callbacks.validation import Validation
-from sat_train.data import RunData
+from sat_train.family import DataModule, Method
 from sat_train.loggers import CsvLogger, TensorBoardLogger
-from sat_train.methods.base import Method
 from sat_train.report import Report
 from sat_train.resume import Resume
 from sat_train.run_folder import RunFolder
-
-MODEL_KEYS = ("model_type", "sample_rate", "sample_size", "audio_channels", "model", "training")
 
 NOT_ACTED_ON = {
     "project",
@@ -71,11 +67,9 @@ class Callbacks:
 
 
 def build_callbacks(
-    experiment: Experiment, *, run: RunFolder, data: RunData, report: Report
+    experiment: Experiment, *, run: RunFolder, data: DataModule, report: Report
 ) -> Callbacks:
     """Make the callbacks of a run; none of them touches the disk yet."""
-    config = dumps(experiment, format="json")
-    document = json.loads(config)
     metrics = TrainingMetrics()
     return Callbacks(
         stop=StopOnSignal(),
@@ -83,14 +77,13 @@ def build_callbacks(
         checkpoints=Checkpoints(
             run,
             every=experiment.checkpoint_every,
-            config=config,
-            model_config={key: document[key] for key in MODEL_KEYS if key in document},
+            config=dumps(experiment, format="json"),
         ),
         progress=ShowProgress(metrics, report=report, max_steps=experiment.max_steps),
         validation=None
         if data.validation is None
         else Validation(data.validation, every=experiment.val_every, report=report),
-        demos=Demos(data.demos, run=run, sample_rate=document["sample_rate"]),
+        demos=Demos(data.demos, run=run),
     )
 
 
@@ -114,8 +107,6 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
             plugins=[WholeBatches("bf16-true")] if half else None,
             max_steps=-1 if experiment.max_steps is None else experiment.max_steps,
             max_epochs=-1,
-            accumulate_grad_batches=experiment.accum_batches,
-            gradient_clip_val=experiment.gradient_clip_val or None,
             logger=[
                 CsvLogger(run.logs / "metrics.csv", resumed_at=resumed_at),
                 TensorBoardLogger(run.logs / "tensorboard", resumed_at=resumed_at),
@@ -136,7 +127,7 @@ def build_trainer(experiment: Experiment, *, run: RunFolder, resumed_at: int) ->
 
 
 def train(
-    trainer: pl.Trainer, method: Method, batches: BatchLoader, *, resume: Resume | None
+    trainer: pl.Trainer, method: Method, batches: Iterable[Any], *, resume: Resume | None
 ) -> None:
     """Train until `max_steps` or until asked to stop.
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from sat_config import Experiment, UserError
 from sat_models.checkpoint import load_weights, open_checkpoint
-from sat_train.methods.base import Method
+from sat_train.family import Method
 from sat_train.report import Report
 from sat_train.resume import Resume
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import sat_config.audio.autoencoder as autoencoder
 import sat_config.audio.dataset as datasets
 import sat_config.audio.diffusion as diffusion
@@ -15,7 +17,7 @@ from sat_config.registry import Open, family, member
 from sat_config.run import Experiment
 
 
-@family("model type", root=True)
+@family("model type", root=True, guards={"data": "model"})
 class AudioExperiment(Experiment, kw_only=True, tag_field="model_type"):
     """An experiment on audio: run keys, SAT's model keys, and the data.
 
@@ -28,6 +30,16 @@ class AudioExperiment(Experiment, kw_only=True, tag_field="model_type"):
         preencode: How sat-preencode turns `dataset` into latents.
         inference: How a generative model makes audio.
     """
+
+    harmless_keys: ClassVar[tuple[str, ...]] = ("val_dataset", "inference")
+    training_keys: ClassVar[tuple[str, ...]] = ("dataset", "training", "sample_size")
+    latent_keys: ClassVar[tuple[str, ...] | None] = (
+        "sample_rate",
+        "audio_channels",
+        "model",
+        "preencode",
+        "pretransform_ckpt_path",
+    )
 
     sample_rate: Hertz
     sample_size: Positive

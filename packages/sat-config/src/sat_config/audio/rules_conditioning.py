@@ -17,8 +17,8 @@ from sat_config.audio.conditioner import (
 )
 from sat_config.audio.diffusion import AdpBackboneNode, AdpCfg1dNode, DiffusionCondConfig, DiTNode
 from sat_config.audio.transformer import DiTConfig
-from sat_config.diagnose import nearest
 from sat_config.errors import Path
+from sat_config.hints import nearest
 from sat_config.rules import Broken, rule
 
 # --------------------------------------------------------------------- conditions and their ids
@@ -311,6 +311,18 @@ def one_pretransform(node: EncodedConfig) -> Iterator[Broken]:
             f" {'and' if both else 'nor'} pretransform_config {'are' if both else 'is'} given",
             ("use_model_pretransform",),
             "false" if both else "true",
+        )
+
+
+@rule("SAT-E116", on=EncodedConfig, reads=("sample_rate", "pretransform_config"))
+def rate_of_condition(node: EncodedConfig) -> Iterator[Broken]:
+    """A published codec hears a condition at the rate that it was trained on."""
+    want = node.pretransform_config.sample_rate if node.pretransform_config else None
+    if want is not None and node.sample_rate != want:
+        yield Broken(
+            f"sample_rate is {node.sample_rate}, the codec was trained at {want} Hz",
+            ("sample_rate",),
+            str(want),
         )
 
 

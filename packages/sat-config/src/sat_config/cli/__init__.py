@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sat_config.cli import show, validate
+from sat_config.cli import migrate, show, validate
 from sat_config.commandline import join_overrides
 
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="sat-config", description="Check and explain experiment files. Needs no torch."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (validate, show):
+    for module in (validate, show, migrate):
         module.add_parser(commands)
     arguments = parser.parse_args(join_overrides(sys.argv[1:] if argv is None else argv))
     try:

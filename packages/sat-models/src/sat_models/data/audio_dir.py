@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sat_config.audio.dataset import AudioDirNode, Folder
 from sat_models.audio import AudioInfo, check_channels, probe
-from sat_models.build import build_dataset
+from sat_models.data.build import build_dataset
 from sat_models.data.captions import read_captions, read_filelist
 from sat_models.data.crops import AudioCrops, AudioSource, Clip, Form
 from sat_models.data.custom import CustomModule, custom_module

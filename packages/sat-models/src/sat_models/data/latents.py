@@ -8,9 +8,9 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sat_config.audio.dataset import PreEncodedNode
-from sat_models.build import build_dataset
 from sat_models.data.audio_dir import check_ids
 from sat_models.data.batch import BadItem, Batch, CodeBatch, Item, LatentBatch, Sample
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import (
     DatasetRecord,
     Draw,

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.experiment import AudioExperiment
-from sat_models.build import build_dataset
 from sat_models.data.batch import BadItem, Batch, Sample
+from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw, ItemDataset
 from sat_models.data.ledger import Ledger, Tally
 from sat_models.data.sampler import EpochStream, OnePass

@@ -3,7 +3,8 @@
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from sat_train.methods.base import Batch, Method
+from sat_train.family import Method
+from sat_train.steps import Step
 
 
 class StepCallback(Callback):
@@ -23,13 +24,13 @@ class StepCallback(Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: object,
-        batch: Batch,
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Pass on the batch, and the step if this batch ended one."""
         assert isinstance(pl_module, Method)
-        assert isinstance(outputs, dict)
-        self.on_terms(outputs["terms"])
+        assert pl_module.last is not None
+        self.on_batch(pl_module.last)
         if trainer.global_step != self._step:
             self._step = trainer.global_step
             self.on_step(trainer, pl_module)
@@ -42,8 +43,8 @@ class StepCallback(Callback):
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
         """Before the first step."""
 
-    def on_terms(self, terms: dict[str, object]) -> None:
-        """After a batch: its loss and the terms of it."""
+    def on_batch(self, step: Step) -> None:
+        """After a batch, whether or not it ended a step."""
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """After an optimizer step; `trainer.global_step` counts it."""

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from sat_models.files import replacing
 from sat_train.callbacks.base import StepCallback
-from sat_train.methods.base import Method
+from sat_train.family import Method
 from sat_train.run_folder import RunFolder
 
 FORMAT_VERSION = 1
@@ -18,27 +18,23 @@ class Checkpoints(StepCallback):
     """Writes a whole checkpoint every so many steps and when training ends.
 
     A checkpoint holds tensors and plain data alone: `torch.load(weights_only=True)` opens it.
-    Beside Lightning's keys it has `sat` (the resolved experiment as JSON text, the number of
-    batches seen) and, as SAT's have, `model_config`.
+    Beside what Lightning and the method put there it has `sat`: the resolved experiment as JSON
+    text, and the number of batches seen.
 
     Args:
         run: Where checkpoints and pointer go.
         every: Steps between checkpoints.
         config: The resolved experiment as JSON text.
-        model_config: Its model keys as plain data.
 
     Attributes:
         newest: What has been written last.
     """
 
-    def __init__(
-        self, run: RunFolder, *, every: int, config: str, model_config: dict[str, Any]
-    ) -> None:
+    def __init__(self, run: RunFolder, *, every: int, config: str) -> None:
         super().__init__()
         self.run = run
         self.every = every
         self.config = config
-        self.model_config = model_config
         self.newest: Path | None = None
         self._saved = -1
 
@@ -72,7 +68,6 @@ class Checkpoints(StepCallback):
     ) -> None:
         """Add what makes the file stand on its own."""
         assert isinstance(pl_module, Method)
-        checkpoint["model_config"] = self.model_config
         checkpoint["sat"] = {
             "version": FORMAT_VERSION,
             "config": self.config,

@@ -1,37 +1,32 @@
-"""Clips to listen to and look at while a model trains."""
+"""What the model can show of itself while it trains."""
 
 import logging
-import re
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 
-from sat_models.audio import write_audio
 from sat_train.callbacks.base import StepCallback
-from sat_train.methods.base import Batch, Demo, Method, evaluating
-from sat_train.plots import save_spectrograms
+from sat_train.family import Method, evaluating
 from sat_train.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 
 class Demos(StepCallback):
-    """Writes the method's demos every so many steps and at the end, as FLAC and spectrograms.
+    """Writes the method's demos every so many steps and at the end.
 
     A demo that fails is logged and training goes on. Whoever stops a run gets none.
 
     Args:
         batches: What demos may be made from.
         run: Where they go.
-        sample_rate: Hz of the audio.
     """
 
-    def __init__(self, batches: Iterable[Batch], *, run: RunFolder, sample_rate: int) -> None:
+    def __init__(self, batches: Iterable[Any], *, run: RunFolder) -> None:
         super().__init__()
         self.batches = batches
         self.run = run
-        self.sample_rate = sample_rate
         self._written = -1
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
@@ -52,15 +47,7 @@ class Demos(StepCallback):
         folder = self.run.demos(trainer.global_step)
         try:
             with evaluating(method):
-                on_device = (batch.to(method.device) for batch in self.batches)
-                for index, demo in enumerate(method.demos(on_device)):
-                    self._write_one(demo, folder=folder, index=index)
+                for index, demo in enumerate(method.demos(method.on_device(self.batches))):
+                    demo.save(folder, prefix=f"{index:02d}_")
         except Exception:
             log.exception("no demo at step %d; training goes on", trainer.global_step)
-
-    def _write_one(self, demo: Demo, *, folder: Path, index: int) -> None:
-        stem = f"{index:02d}_{re.sub(r'[^A-Za-z0-9._-]+', '_', demo.name)}"
-        for version, audio in demo.audio.items():
-            name = f"{stem}.{version}.flac" if len(demo.audio) > 1 else f"{stem}.flac"
-            write_audio(folder / name, audio, sample_rate=self.sample_rate)
-        save_spectrograms(folder / f"{stem}.png", demo.audio, sample_rate=self.sample_rate)

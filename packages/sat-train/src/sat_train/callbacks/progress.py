@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from sat_train.callbacks.base import StepCallback
 from sat_train.callbacks.metrics import TrainingMetrics
-from sat_train.methods.base import Batch, Method
+from sat_train.family import Method
 from sat_train.report import Report, format_seconds
 
 SHORTEST_PAUSE = 10.0
@@ -36,7 +36,7 @@ class ShowProgress(StepCallback):
         self._started = self._said = 0.0
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Start the clock at the first batch, after a validation that may come before."""
         if not self._started:

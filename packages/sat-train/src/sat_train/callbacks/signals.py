@@ -8,7 +8,7 @@ from types import FrameType
 import pytorch_lightning as pl
 
 from sat_train.callbacks.base import StepCallback
-from sat_train.methods.base import Method
+from sat_train.family import Method
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

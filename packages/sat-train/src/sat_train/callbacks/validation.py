@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from sat_train.callbacks.base import StepCallback, log_metrics
-from sat_train.methods.base import Batch, Method, evaluating
+from sat_train.family import Method, evaluating
 from sat_train.report import Report, format_metrics
 
 
@@ -26,15 +26,17 @@ class Validation(StepCallback):
     Attributes:
         first: The figures before training, kept across resumed runs.
         last: The newest figures.
+        best: The smallest headline figure so far, resumed runs included.
     """
 
-    def __init__(self, batches: Iterable[Batch], *, every: int, report: Report) -> None:
+    def __init__(self, batches: Iterable[Any], *, every: int, report: Report) -> None:
         super().__init__()
         self.batches = batches
         self.every = every
         self.report = report
         self.first: dict[str, float] = {}
         self.last: dict[str, float] = {}
+        self.best: float | None = None
         self._validated = -1
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
@@ -57,16 +59,18 @@ class Validation(StepCallback):
     def validate(self, trainer: pl.Trainer, method: Method) -> None:
         """Compute, log and say the figures of this moment."""
         with evaluating(method):
-            on_device = (batch.to(method.device) for batch in self.batches)
-            self.last = method.validate(on_device)
+            self.last = method.validate(method.on_device(self.batches))
+        figure = self.last[method.headline]
+        self.best = figure if self.best is None else min(self.best, figure)
         self._validated = trainer.global_step
         log_metrics(trainer, self.last)
         self.report.line(f"step {trainer.global_step}  {format_metrics(self.last)}")
 
     def state_dict(self) -> dict[str, Any]:
-        """The first figures, to compare with after a resumed run too."""
-        return {"first": self.first}
+        """The first and the best figures, to compare with after a resumed run too."""
+        return {"first": self.first, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the first figures from a checkpoint."""
+        """Take the first and the best figures from a checkpoint."""
         self.first = state_dict["first"]
+        self.best = state_dict["best"]
