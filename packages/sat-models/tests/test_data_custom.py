@@ -1,5 +1,6 @@
 """Python files that add to the metadata of items."""
 
+import argparse
 import hashlib
 import os
 
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from sat_config import custom_code
 from sat_config.audio.dataset import AudioDirNode, Folder, LatentFolder, PreEncodedNode
 from sat_models.data import custom
 from sat_models.data.batch import BadItem
@@ -20,7 +22,7 @@ RATE, SIZE = 8000, 1000
 
 @pytest.fixture(autouse=True)
 def _allowed(monkeypatch):
-    monkeypatch.setattr(custom, "_allowed", True)
+    monkeypatch.setattr(custom_code, "_allowed", True)
 
 
 @pytest.fixture
@@ -71,12 +73,15 @@ def test_module_adds_to_what_sat_gives_it(music):
 
 
 def test_process_has_to_be_told(music, monkeypatch):
-    monkeypatch.setattr(custom, "_allowed", False)
-    with pytest.raises(
-        CustomCodeError, match=r"wants to run .*custom_md\.py .*--allow-custom-code"
-    ):
+    monkeypatch.setattr(custom_code, "_allowed", False)
+    monkeypatch.setattr(custom_code, "_command", None)
+    with pytest.raises(CustomCodeError, match=r"wants to run .*custom_md\.py .*custom_code\.allow"):
         build(music, "open('ran', 'w')")
-    custom.allow_custom_code()
+    arguments = argparse.Namespace(allow_custom_code=False)
+    custom_code.take_flag(arguments, prog="sat-train", argv=["my file.toml"])
+    with pytest.raises(CustomCodeError, match=r"\n  sat-train 'my file.toml' --allow-custom-code$"):
+        build(music, "open('ran', 'w')")
+    custom_code.allow()
     assert len(build(music, "def get_custom_metadata(info, audio):\n    return {}\n")) == 2
 
 

@@ -116,6 +116,7 @@ def _open(ready: Prepared, *, origins: Mapping[str, str], report: Report) -> Non
         ready.run.describe(
             ready.experiment,
             origins=origins,
+            data=ready.data.record(),
             device=ready.device,
             resumed_at=resume.step if resume else 0,
         )

@@ -17,18 +17,10 @@ from typing import Any
 from jaxtyping import Shaped
 from torch import Tensor
 
+from sat_config import custom_code
 from sat_models.errors import CustomCodeError, DataError
 
 FUNCTION = "get_custom_metadata"
-FLAG = "--allow-custom-code"
-
-_allowed = False
-
-
-def allow_custom_code() -> None:
-    """Let this process, and the workers that it starts from now on, run custom modules."""
-    global _allowed
-    _allowed = True
 
 
 @dataclass(frozen=True)
@@ -81,10 +73,10 @@ def custom_module(path: str | None) -> CustomModule | None:
         return None
     if not Path(path).is_file():
         raise DataError(f"custom_metadata_module {path}: no such file")
-    if not _allowed:
+    if not custom_code.allowed():
         raise CustomCodeError(
             f"the dataset wants to run {path} (custom_metadata_module); if you trust that file,"
-            f" give the command again with {FLAG}"
+            f" {custom_code.how_to_allow()}"
         )
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     _load(path, digest, os.getpid())

@@ -39,6 +39,13 @@ class AudioData(DataModule):
             found["validation"] = _items(self.validation).record().summary
         return found
 
+    def record(self) -> dict[str, object]:
+        """Fingerprints of the datasets, and the Python files that add to them."""
+        found = {"dataset": self.dataset}
+        if self.validation is not None:
+            found["val_dataset"] = _items(self.validation)
+        return {key: msgspec.to_builtins(dataset.record()) for key, dataset in found.items()}
+
 
 class InOrder:
     """The items of a dataset as batches, in order and without worker processes.
