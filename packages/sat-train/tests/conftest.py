@@ -124,3 +124,8 @@ def line_document(toy_family, tmp_path):
         "accelerator": "cpu",
         "devices": 1,
     }
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("SAT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sat_config
-from sat_config import commandline
+from sat_config import commandline, custom_code
 from sat_config.errors import UserError, report
 from sat_train.fit import fit
 
@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2, for wrong usage.
     """
-    _, request = commandline.parse(_parser(), argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments, request = commandline.parse(_parser(), words)
+    custom_code.take_flag(arguments, prog="sat-train", argv=words)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         found = sat_config.check(request.file, request.overrides, request.layers)
@@ -30,9 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             report(found.problems)
         if found.errors:
             return 1
-        result = fit(
-            found.config, origins=found.origins, source=Path(request.file) if request.file else None
-        )
+        source = Path(request.file) if request.file else None
+        result = fit(found.config, origins=found.origins, source=source)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,4 +51,5 @@ def _parser() -> argparse.ArgumentParser:
         " --override recover=true continues from there.",
     )
     commandline.add_loading(parser)
+    custom_code.add_flag(parser)
     return parser

@@ -78,7 +78,7 @@ def claimed(ready: Prepared, *, origins: Mapping[str, str]) -> Iterator[Record]:
             record.seconds, record.best = before.seconds, before.best
             record.first, record.last = before.first, before.last
         record.save(run.record)
-        run.describe(experiment, origins=origins, device=ready.device)
+        run.describe(experiment, origins=origins, data=ready.data.record(), device=ready.device)
         yield record
 
 

@@ -21,7 +21,7 @@ import sat_config
 from sat_config import Experiment, UserError
 from sat_models.files import replacing
 
-DESCRIPTION = ("config.toml", "config.json", "origins.json", "environment.json")
+DESCRIPTION = ("config.toml", "config.json", "origins.json", "data.json", "environment.json")
 PACKAGES = (
     "sat-config",
     "sat-models",
@@ -140,12 +140,20 @@ class RunFolder:
         """Make the pointer name a checkpoint, relative to the pointer's folder."""
         _write(self.latest, f"{checkpoint.relative_to(self.latest.parent).as_posix()}\n")
 
-    def describe(self, experiment: Experiment, *, origins: Mapping[str, str], device: str) -> None:
-        """Write configuration, origins and environment."""
+    def describe(
+        self,
+        experiment: Experiment,
+        *,
+        origins: Mapping[str, str],
+        data: Mapping[str, object],
+        device: str,
+    ) -> None:
+        """Write configuration, origins, data and environment."""
         texts = (
             sat_config.dumps(experiment, format="toml"),
             sat_config.dumps(experiment, format="json"),
             _json(dict(origins)),
+            _json(dict(data)),
             _json(environment(device=device)),
         )
         for name, text in zip(DESCRIPTION, texts, strict=True):
