@@ -159,6 +159,18 @@ class Method(pl.LightningModule, ABC):
         frozen = f", {format_count(trained)} of them trained" if trained < total else ""
         return f"{format_count(total)} weights{frozen}"
 
+    @contextmanager
+    def only(self, part: Part) -> Iterator[None]:
+        """Weights of other parts need no gradients, which saves computing them."""
+        others = [w for other in self.parts if other.name != part.name for w in other.weights()]
+        for weight in others:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in others:
+                weight.requires_grad_(True)
+
     def networks(self) -> Sequence[nn.Module]:
         """What `runtime.compile` compiles: modules that are called as such in every step."""
         return [module for part in self.parts for module in part.modules]
@@ -169,7 +181,7 @@ class Method(pl.LightningModule, ABC):
         """Add the gradients of a batch; take a step when enough have been added up."""
         index = self.turn(self.global_step)
         part = self.parts[index]
-        with self._only(part):
+        with self.only(part):
             losses = self.losses(batch, part)
             total = losses.total
             # A loss that is not finite spoils the gradients, on all devices, whatever they are.
@@ -239,18 +251,6 @@ class Method(pl.LightningModule, ABC):
         if scheduler is not None:
             scheduler.step()
         return self._gradient_norm
-
-    @contextmanager
-    def _only(self, part: Part) -> Iterator[None]:
-        """Weights of other parts need no gradients, which saves computing them."""
-        others = [w for other in self.parts if other.name != part.name for w in other.weights()]
-        for weight in others:
-            weight.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for weight in others:
-                weight.requires_grad_(True)
 
 
 @contextmanager

@@ -72,6 +72,18 @@ def process_memory() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a device has to give; None where that is unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            found = dict(line.split(":") for line in file)
+    except OSError:
+        return None
+    return int(found["MemAvailable"].split()[0]) * 1024 if device.type == "cpu" else None
+
+
 def set_flags(flags: Runtime) -> None:
     """Set what holds for the whole process; the one place that does."""
     if flags.num_threads is not None:
