@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import layers, plugins, registry, schema, upgrade
+from sat_config import guards, layers, plugins, registry, schema, upgrade
 from sat_config.errors import format_path
 from sat_config.registry import Family
 from sat_config.schema import Slot
@@ -215,6 +215,10 @@ _STEERING: Json = {
                 },
             ]
         },
+    },
+    "layer": {
+        "enum": list(guards.KINDS),
+        "description": "What this layer describes; families guard keys against other kinds.",
     },
     "overrides": {
         "type": "array",

@@ -25,7 +25,10 @@ PATH_KEYS: dict[str, Path] = {
 MAX_LAYERS = 1000
 """More than anyone writes; what includes each other without end as a tree does stops here."""
 
-LAYER_KEYS = ("include", *PATH_KEYS, "overrides")
+INCLUDES = ("include", "includes")
+"""The key that lists layers, and its alias."""
+
+LAYER_KEYS = (*INCLUDES, *PATH_KEYS, "overrides", "layer")
 """Root keys that steer the loading and are gone from the result."""
 
 
@@ -34,17 +37,21 @@ class Steering(msgspec.Struct):
 
     Attributes:
         include: Layers.
+        includes: The same, for those who expect the plural.
         model_config: A model document.
         dataset_config: A dataset document.
         val_dataset_config: A validation dataset document.
         overrides: Override words.
+        layer: The kind of this layer.
     """
 
     include: Any = None
+    includes: Any = None
     model_config: str = ""
     dataset_config: str = ""
     val_dataset_config: str = ""
     overrides: Any = None
+    layer: str = ""
 
 
 class Origin(msgspec.Struct, frozen=True, eq=False):
@@ -119,6 +126,11 @@ class Layer(msgspec.Struct, eq=False):
         for key in reversed(self.at):
             part = {key: part}
         return part if isinstance(part, dict) else None
+
+    @property
+    def kind(self) -> object:
+        """What the document declares to be: "model", "data" or "training"; None if nothing."""
+        return self.document.data.get("layer")
 
     def overrides(self) -> list[Any]:
         """The layer's own `overrides` list, as written."""
@@ -232,11 +244,16 @@ def _compose(below: Layer, take: Path, mount: Path) -> tuple[Path, Path]:
 
 def _references(top: Document, problems: list[Problem]) -> Iterator[tuple[str, Path, Path, Path]]:
     """(file, take, at, path of the naming key) of everything a document names as a layer."""
-    entries = top.data.get("include", [])
+    given = [key for key in INCLUDES if key in top.data]
+    if len(given) > 1:
+        message = "'include' and 'includes' are the same key; write one list"
+        problems.append(at(top.source, ("includes",), "bad-include", message))
+    key = given[0] if given else INCLUDES[0]
+    entries = top.data.get(key, [])
     if not isinstance(entries, list):
         entries = [entries]
     for number, entry in enumerate(entries):
-        key_path: Path = ("include", number)
+        key_path: Path = (key, number)
         parsed = _entry(entry)
         if isinstance(parsed, str):
             problems.append(at(top.source, key_path, "bad-include", parsed))
@@ -372,11 +389,11 @@ class _Merge:
         later: Sequence[Table],
     ) -> None:
         drop_foreign(base, over, slot, trace)
-        tagged = _tagged({**base, **over}, slot, later)
+        tagged = _tagged({**base, **over}, slot, (base, *later))
         for key, value in over.items():
             here = (*path, key)
             old = base.get(key)
-            if _clash(old, value):
+            if _clash(old, value) and not _is_comment(key, slot, tagged):
                 clash = _clashing(trace.find((key,)), self.origin_of(here), here, old, value)
                 self.problems.append(clash)
                 continue
@@ -398,12 +415,12 @@ class _Merge:
         return value
 
 
-def _tagged(table: Table, slot: Slot | None, later: Sequence[Table]) -> Table:
-    """The table itself if it has a tag, else the next one above it that has."""
-    if not later or slot is None or slot.family is None:
+def _tagged(table: Table, slot: Slot | None, others: Sequence[Table]) -> Table:
+    """The table itself if it has a tag, else the first of the others that has."""
+    if slot is None or slot.family is None:
         return table
     tag_of = slot.family.tag_of
-    return next((found for found in (table, *later) if tag_of(found) is not None), table)
+    return next((found for found in (table, *others) if tag_of(found) is not None), table)
 
 
 def replace(table: Any, key: str | int, value: Any, trace: Trace, origin: Origin) -> None:  # noqa: ANN401
@@ -436,10 +453,26 @@ def drop_foreign(base: Table, over: Table, slot: Slot | None, trace: Trace) -> N
         trace.children.pop(key, None)
 
 
+def placed(problem: Problem, path: Path, *, allowed: str | None = None) -> Problem:
+    """The problem, told of a path of the resolved tree."""
+    return msgspec.structs.replace(problem, path=path, allowed=allowed)
+
+
+def as_warning(problem: Problem) -> Problem:
+    """The problem, which refuses nothing."""
+    return msgspec.structs.replace(problem, severity="warning")
+
+
 def _clash(old: object, new: object) -> bool:
     if old is None or new is None:
         return False
     return isinstance(old, dict) != isinstance(new, dict)
+
+
+def _is_comment(key: str, slot: Slot | None, table: Table) -> bool:
+    """Whether a key looks like one of JSON's comments, which are dropped once all is merged."""
+    unknown = slot is not None and schema.child_slot(slot, table, key) is None
+    return unknown and key.startswith("_")
 
 
 def _clashing(lower: Origin, upper: Origin, path: Path, old: object, new: object) -> Problem:

@@ -35,10 +35,12 @@ class ExperimentInfo(Node, kw_only=True):
     """What a person says about an experiment; recorded, never read by a model.
 
     Attributes:
+        name: What people call it; folders are named by the root's `name`.
         description: Free text.
         tags: Short labels for searching.
     """
 
+    name: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
 

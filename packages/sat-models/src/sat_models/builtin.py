@@ -26,7 +26,6 @@ import sat_models.decoders.oobleck
 import sat_models.decoders.seanet
 import sat_models.decoders.taae
 import sat_models.discriminators.arc
-import sat_models.discriminators.big_vgan
 import sat_models.discriminators.dac
 import sat_models.discriminators.encodec
 import sat_models.discriminators.oobleck
@@ -35,6 +34,9 @@ import sat_models.encoders.local_attn
 import sat_models.encoders.oobleck
 import sat_models.encoders.seanet
 import sat_models.encoders.taae
+import sat_models.generation.autoencoder
+import sat_models.generation.diffusion
+import sat_models.generation.language
 import sat_models.language.backbone
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder

@@ -23,5 +23,9 @@ class SamplerError(UserError):
     """A sampler, or a setting of it, that does not fit the model."""
 
 
+class GenerationError(UserError):
+    """A wish for audio that the model cannot fulfil."""
+
+
 class ConditionError(UserError):
     """Metadata that a conditioner cannot read, or a pretrained part of it that is not there."""

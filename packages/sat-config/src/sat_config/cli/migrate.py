@@ -1,7 +1,6 @@
 """`sat-config migrate`: an experiment from stable-audio-tools' files."""
 
 import argparse
-import difflib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -97,11 +96,13 @@ def _put(found: "migrate.Migration", output: str, arguments: argparse.Namespace)
         print(f"{output}: up to date")
         return 0
     if arguments.check:
+        import difflib  # slow to import, and seldom needed
+
         sys.stdout.writelines(
             difflib.unified_diff(_lines(old or ""), _lines(found.text), output, "migrated")
         )
         state = "is not there" if old is None else "is not what the migration gives"
-        print(f"{output}: {state}", file=sys.stderr)
+        print(f"{output}: {state}; sat-config migrate without --check writes it", file=sys.stderr)
         return 1
     if old is not None and not arguments.force:
         raise UserError(f"{output}: is there and differs; --force writes over it")

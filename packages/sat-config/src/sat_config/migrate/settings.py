@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import commandline, diagnose, document, ini, schema, shipped
+from sat_config import commandline, document, hints, ini, schema, shipped
 from sat_config.document import Source
 from sat_config.errors import Problem
 from sat_config.layers import PATH_KEYS
@@ -110,7 +110,7 @@ def _judge(key: str, value: Any) -> Verdict:  # noqa: ANN401 - a plain value
     if key in facts.DROPPED:
         return Verdict(None, "dropped-key", facts.DROPPED[key])
     if key not in commandline.settable() and key not in facts.MOVED:
-        near = diagnose.nearest(key, commandline.settable())
+        near = hints.nearest(key, commandline.settable())
         meant = f"; was {near} meant?" if near else ""
         return Verdict(None, "dropped-key", f"no key of an experiment is called so{meant}")
     if key in _VALUES and (found := _VALUES[key](value)) is not None:

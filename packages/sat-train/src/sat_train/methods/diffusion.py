@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.inference import Inference
 from sat_config.audio.optimizer import AdamConfig, AdamNode, OptimizerGroup
 from sat_config.audio.training import DiffusionUncondTraining
 from sat_config.errors import UserError
@@ -14,9 +15,9 @@ from sat_models.checkpoint import fingerprint
 from sat_models.data.batch import AudioBatch, Batch, LatentBatch
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.latents import LatentDataset, check_latents
+from sat_models.generation import generate
 from sat_models.models.diffusion import DiffusionModel
 from sat_models.pretransforms.autoencoder import AutoencoderPretransform
-from sat_models.sampling.generate import generate_audio
 from sat_models.support import refuse_unsupported
 from sat_train.audio.demo import AudioDemo
 from sat_train.methods.base import AudioMethod, build_method
@@ -95,19 +96,18 @@ class DiffusionMethod(AudioMethod):
 
     def demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
         """Generated clips, from the same noise at every demo; the data is not looked at."""
-        audio = generate_audio(
-            self.diffusion,
-            num_samples=self.demo_settings.num_demos,
-            frames=self.demo_frames,
-            steps=self.demo_settings.demo_steps,
-            seed=self.settings.seed,
-            device=self.device,
+        settings = self.demo_settings
+        wanted = Inference(
+            num_samples=settings.num_demos, steps=settings.demo_steps, seed=self.settings.seed
         )
-        for clip in audio:
+        made = generate(
+            self.diffusion, wanted, sample_size=self.demo_frames * self.diffusion.hop_length
+        )
+        for clip in made.audio:
             yield AudioDemo(
                 name="generated",
-                audio={"audio": clip.float().cpu()},
-                sample_rate=self.diffusion.sample_rate,
+                audio={"audio": clip.cpu()},
+                sample_rate=made.sample_rate,
             )
 
     def check_dataset(self, dataset: ItemDataset) -> None:
