@@ -226,12 +226,12 @@ def _default(info: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401 - any defa
     return info.default
 
 
-def alternatives(annotation: Any) -> Iterator[tuple[Any, dict[str, str]]]:  # noqa: ANN401
+def alternatives(annotation: Any) -> Iterator[tuple[Any, dict[str, Any]]]:  # noqa: ANN401
     """The members of a union without their `Annotated` shells, each with its `Meta(extra=...)`."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         inner, *metas = typing.get_args(annotation)
-        extra: dict[str, str] = {}
+        extra: dict[str, Any] = {}
         for meta in metas:
             extra.update(getattr(meta, "extra", None) or {})
         for alternative, below in alternatives(inner):

@@ -211,6 +211,9 @@ class SoftNormNode(BottleneckNode, kw_only=True, tag="softnorm"):
 # ------------------------------------------------------------------- residual vector quantization
 
 
+_OUTSIDE = "the projection stands outside of the quantizers that would normalise, in SAT too"
+
+
 class RVQConfig(Node, kw_only=True):
     """Residual vector quantization with codebooks that follow the data.
 
@@ -247,7 +250,7 @@ class RVQConfig(Node, kw_only=True):
         sample_codebook_temp: Temperature of that draw; higher is more random.
         straight_through: Let gradients flow through that draw.
         distributed_replace_codes: Replace unused entries from the batches of all processes.
-        reinmax: Use the ReinMax gradient for that draw.
+        reinmax: Use the ReinMax gradient for that draw; needs `straight_through`.
         sync_codebook: Average codebooks over processes; by default where there are several.
         sync_affine_param: Average the statistics of `affine_param` over processes.
         ema_update: Let codebooks follow the data; else they stand still or are learned.
@@ -272,12 +275,12 @@ class RVQConfig(Node, kw_only=True):
     quantize_dropout_cutoff_index: NonNegative = 0
     quantize_dropout_multiple_of: Positive = 1
     accept_image_fmap: Literal[False] = False
-    separate_codebook_per_head: bool = False
+    separate_codebook_per_head: Annotated[bool, Meta(extra={"inert": "there is one head"})] = False
     eps: PositiveFloat = 1e-5
     freeze_codebook: bool = False
     sync_kmeans: bool = True
     use_cosine_sim: bool = False
-    layernorm_after_project_in: bool = False
+    layernorm_after_project_in: Annotated[bool, Meta(extra={"inert": _OUTSIDE})] = False
     channel_last: Literal[True] = True
     commitment_weight: NonNegativeFloat = 1.0
     commitment_use_cross_entropy_loss: bool = False

@@ -314,6 +314,18 @@ def one_pretransform(node: EncodedConfig) -> Iterator[Broken]:
         )
 
 
+@rule("SAT-E116", on=EncodedConfig, reads=("sample_rate", "pretransform_config"))
+def rate_of_condition(node: EncodedConfig) -> Iterator[Broken]:
+    """A published codec hears a condition at the rate that it was trained on."""
+    want = node.pretransform_config.sample_rate if node.pretransform_config else None
+    if want is not None and node.sample_rate != want:
+        yield Broken(
+            f"sample_rate is {node.sample_rate}, the codec was trained at {want} Hz",
+            ("sample_rate",),
+            str(want),
+        )
+
+
 @rule("SAT-W032", on=ConditionedModel, reads=("conditioning", "pretransform"), severity="warning")
 def encoded_width(node: ConditionedModel) -> Iterator[Broken]:
     """Encoded conditions have the channels that SAT can give them."""

@@ -15,6 +15,11 @@ same trained on from a rectified flow to few steps, which differs in sampling on
 
 LayerIndex = Annotated[int, Meta(ge=-1)]
 
+_GONE = "stable-audio-tools names it and no longer has it; leave transformer_type out"
+TransformerType = Annotated[
+    Literal["continuous_transformer"], Meta(extra={"refused": {"x-transformers": _GONE}})
+]
+
 
 class AttentionConfig(Node, kw_only=True):
     """Attention, of a block to itself and to a condition.
@@ -125,7 +130,7 @@ class DiTOptions(TransformerOptions, kw_only=True):
         num_heads: Attention heads; `embed_dim / num_heads` is the head width.
         patch_size: Frames folded into one token; the length must be a multiple, and attention gets
             cheaper by its square.
-        transformer_type: The only implementation; SAT's documents name one more, which is gone.
+        transformer_type: The only implementation.
         global_cond_type: How the timestep and global conditions enter: as a token put before the
             input, or as scale, shift and gate of every layer (adaLN), with more weights.
         timestep_cond_type: Whether the timestep goes with the global conditions or, as channels, to
@@ -138,7 +143,7 @@ class DiTOptions(TransformerOptions, kw_only=True):
     depth: Positive = 12
     num_heads: Positive = 8
     patch_size: Positive = 1
-    transformer_type: Literal["continuous_transformer"] = "continuous_transformer"
+    transformer_type: TransformerType = "continuous_transformer"
     global_cond_type: Literal["prepend", "adaLN"] = "prepend"
     timestep_cond_type: Literal["global", "input_concat"] = "global"
     timestep_embed_dim: Positive | None = None

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sat_config.cli import migrate, show, validate
+from sat_config.cli import init, migrate, show, validate
 from sat_config.commandline import join_overrides
 
 
@@ -16,10 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)  # else Python looks through all classes once more before it ends
     parser = argparse.ArgumentParser(
-        prog="sat-config", description="Check and explain experiment files. Needs no torch."
+        prog="sat-config",
+        description="Check and explain experiment files. Needs no torch.",
+        epilog="To start: sat-config init lists experiments to begin with.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (validate, show, migrate):
+    for module in (init, validate, show, migrate):
         module.add_parser(commands)
     arguments = parser.parse_args(join_overrides(sys.argv[1:] if argv is None else argv))
     try:
