@@ -2,8 +2,8 @@ import pathlib
 import textwrap
 
 import pytest
-import sat_forecast.schema
 
+import sat_forecast.schema
 from sat_config import plugins
 from sat_models.build import load_builtin
 from sat_train.family import GROUP

@@ -2,13 +2,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+
+import sat_config
+from sat_config.errors import UserError
 from sat_forecast import series as series_module
 from sat_forecast import windows
 from sat_forecast.schema import ForecastData
 from sat_forecast.series import Series, read_series, synthetic
-
-import sat_config
-from sat_config.errors import UserError
 
 
 def data(**settings):

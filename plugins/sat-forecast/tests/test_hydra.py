@@ -30,5 +30,6 @@ def test_hydra_composes_a_forecaster(groups):
 
 
 def test_mistake_names_group_and_line(groups):
-    with pytest.raises(sat_config.ConfigError, match=r"data/ring\.yaml:2:10.*num_vds"):
-        compose(groups, ["data.multi_vd_mode=false"])
+    (groups / "data/ring.yaml").write_text("multi_vd_mode: true\nnum_vds: many\n")
+    with pytest.raises(sat_config.ConfigError, match=r"data/ring\.yaml:2:10: error"):
+        compose(groups)

@@ -3,11 +3,11 @@ import math
 
 import pytest
 import torch
-from sat_forecast import networks, schema
 
 import sat_config
 from sat_config.errors import MissingExtraError, UserError
 from sat_config.registry import current, member
+from sat_forecast import networks, schema
 from sat_models.build import build_model
 
 MODELS = ("lstm", "xlstm", "transformer")

@@ -5,10 +5,10 @@ import json
 
 import pytest
 import yaml
-from sat_forecast import schema
 
 import sat_config
 from sat_config import registry, rules
+from sat_forecast import schema
 
 MODELS = {"lstm": "TrafficLSTM", "xlstm": "TrafficXLSTM", "transformer": "Transformer"}
 

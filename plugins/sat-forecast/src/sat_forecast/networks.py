@@ -45,12 +45,13 @@ class Forecaster(nn.Module, ABC):
                 f"a step has {x.shape[-1]} inputs, but the network takes {self.inputs}: features x"
                 " detectors, and the calendar where it is on"
             )
-        return self.head(self.summarise(x)).unflatten(1, (self.steps, self.outputs))
+        flat: Tensor = self.head(self.summarise(x))
+        return flat.reshape(-1, self.steps, self.outputs)
 
 
 def by_detector(forecast: Float[Tensor, "b p o"], *, num_vds: int) -> Float[Tensor, "b p n f"]:
     """A forecast with detectors and features apart."""
-    return forecast.unflatten(2, (num_vds, -1))
+    return forecast.reshape(*forecast.shape[:2], num_vds, -1)
 
 
 class LSTMForecaster(Forecaster):

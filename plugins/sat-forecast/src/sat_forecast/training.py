@@ -36,6 +36,8 @@ class ForecastMethod(Method):
     """
 
     headline = "val/mse"
+    center: Tensor
+    scale: Tensor
 
     def __init__(self, forecaster: Forecaster, *, experiment: ForecastExperiment) -> None:
         super().__init__(

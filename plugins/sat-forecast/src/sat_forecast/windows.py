@@ -148,30 +148,13 @@ class ForecastDataModule(DataModule):
         self.windows = _windows(data, series, self.scaler, 0, ends[0])
         self.held_out = _windows(data, series, self.scaler, ends[0], ends[1])
         self.batches = epochs * self.per_epoch
+        self.train = self
+        self.validation = self.demos = _in_order(self.held_out)
 
     @property
     def per_epoch(self) -> int:
         """Batches of an epoch, for each process."""
         return math.ceil(len(self.windows.starts) / (self.batch_size * self.world_size))
-
-    @property
-    def train(self) -> "ForecastDataModule":
-        """Batches without end, from the run's position on."""
-        return self
-
-    @property
-    def validation(self) -> list[WindowBatch]:
-        """The held-out windows, in order."""
-        count = len(self.held_out.starts)
-        return [
-            self.held_out.batch(torch.arange(first, min(first + 256, count)))
-            for first in range(0, count, 256)
-        ]
-
-    @property
-    def demos(self) -> list[WindowBatch]:
-        """The held-out windows."""
-        return self.validation
 
     def __iter__(self) -> Iterator[WindowBatch]:
         number = self.first_batch
@@ -194,6 +177,12 @@ class ForecastDataModule(DataModule):
             f" {', '.join(series.features)}; {missing:.1%} of the readings are missing",
             "validation": f"{len(self.held_out.starts)} windows",
         }
+
+
+def _in_order(windows: Windows) -> list[WindowBatch]:
+    count = len(windows.starts)
+    ends = [(first, min(first + 256, count)) for first in range(0, count, 256)]
+    return [windows.batch(torch.arange(first, end)) for first, end in ends]
 
 
 def _windows(data: ForecastData, series: Series, scaler: Scaler, first: int, end: int) -> Windows:
