@@ -18,12 +18,12 @@ from sat_config import (
     layers,
     overrides,
     plugins,
-    registry,
+    roots,
     rules,
     schema,
     shipped,
 )
-from sat_config.document import Document, DocumentError, Table
+from sat_config.document import Document, DocumentError
 from sat_config.errors import ConfigError, ConfigWarning, Path, Problem, format_path
 from sat_config.layers import Folded, Layer, Origin
 from sat_config.run import Experiment
@@ -281,7 +281,7 @@ def _decode_layers(
     may_run: bool,
 ) -> Report:
     problems: list[Problem] = []
-    slot = schema.struct_slot(kind) if kind else _root_slot(expanded, problems)
+    slot = schema.struct_slot(kind) if kind else roots.slot_of(expanded, problems)
     if slot is None:
         return Report(problems=tuple(problems))
     folded = layers.fold(expanded, slot)
@@ -292,48 +292,6 @@ def _decode_layers(
     asides.set_ignored_apart(folded)
     _resolve_paths(folded)
     return _decode_folded(folded, may_run=may_run)
-
-
-def _root_slot(expanded: Sequence[Layer], problems: list[Problem]) -> Slot | None:
-    """The slot of the document's root, by the one model family whose tag it carries."""
-    families = registry.current().roots()
-    contents = [content for layer in expanded if (content := layer.content()) is not None]
-    present = [f for f in families if any(f.tag_of(content) is not None for content in contents)]
-    if len(present) == 1:
-        return schema.struct_slot(present[0].base)
-    paths = [format_path(family.tag_path) for family in present or families]
-    if present:
-        message = f"the document has {' and '.join(paths)}, so it could belong to several families"
-    elif families:
-        message = f"the document has no {' and no '.join(paths)}: nothing says what it configures"
-    else:
-        message = "no family of documents is installed"
-    problems.append(
-        Problem(
-            code="no-root-tag" if not present else "two-root-tags",
-            message=message,
-            file=expanded[-1].document.source.name,
-            allowed=" or ".join(
-                f"{format_path(f.tag_path)} ({', '.join(f.members)})" for f in families
-            ),
-            note=None if present else _what_it_is(contents),
-        )
-    )
-    return None
-
-
-def _what_it_is(contents: Sequence[Table]) -> str | None:
-    """A hint for who takes a dataset's document for an experiment's."""
-    found = [
-        (family.name, str(family.tag_of(table)))
-        for family in registry.current().families.values()
-        for table in contents
-        if not family.is_root and family.member_for(table) is not None
-    ]
-    if len(found) != 1:
-        return None
-    name, tag = found[0]
-    return f"this looks like a {name} ({tag}), which is a part of an experiment"
 
 
 def _apply_all(

@@ -130,6 +130,7 @@ def _open(ready: Prepared, *, origins: Mapping[str, str], report: Report) -> Non
         ready.run.describe(
             ready.experiment,
             origins=origins,
+            data=ready.data.record(),
             device=ready.device,
             resumed_at=resume.step if resume else 0,
         )

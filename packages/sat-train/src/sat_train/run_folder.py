@@ -21,7 +21,7 @@ import sat_config
 from sat_config import Experiment
 from sat_models.files import replacing
 
-DESCRIPTION = ("config.toml", "config.json", "origins.json", "environment.json")
+DESCRIPTION = ("config.toml", "config.json", "origins.json", "data.json", "environment.json")
 RESOLVED_YAML = "resolved_config.yaml"
 """The configuration once more, for those who wrote theirs as YAML."""
 
@@ -110,9 +110,15 @@ class RunFolder:
         _write(self.latest, f"{checkpoint.relative_to(self.latest.parent).as_posix()}\n")
 
     def describe(
-        self, experiment: Experiment, *, origins: Mapping[str, str], device: str, resumed_at: int
+        self,
+        experiment: Experiment,
+        *,
+        origins: Mapping[str, str],
+        data: Mapping[str, object],
+        device: str,
+        resumed_at: int,
     ) -> None:
-        """Create the folder if need be and write configuration, origins and environment.
+        """Create the folder if need be and write configuration, origins, data and environment.
 
         What an earlier start of the same run wrote is moved to `before_step=.../`.
         """
@@ -127,6 +133,7 @@ class RunFolder:
             sat_config.dumps(experiment, format="toml"),
             sat_config.dumps(experiment, format="json"),
             _json(dict(origins)),
+            _json(dict(data)),
             _json(environment(device=device)),
         )
         for name, text in zip(DESCRIPTION, texts, strict=True):

@@ -31,7 +31,6 @@ NOT_ACTED_ON = {
     "save_top_k",
     "remove_pretransform_weight_norm",
     "logger",
-    "max_bad_share",
     "runtime",
     "inference",
 }
