@@ -1,7 +1,7 @@
 """What autoencoders, their parts and pretransforms know of themselves."""
 
 import pytest
-from audio_forms import codes, oobleck, read
+from audio_forms import codes, form, oobleck, read
 
 import sat_config
 from sat_config import convert, schema
@@ -202,7 +202,14 @@ def test_bottleneck_facts(node, per_latent, extra, dim, codes):
             (18, 1024),
         ),
         ({"type": "dac_pretrained", "config": {"model_type": "24khz"}}, 320, 1024, 1, (32, 1024)),
-        ({"type": "audiocraft_pretrained", "config": {}}, None, None, None, (None, None)),
+        ({"type": "audiocraft_pretrained", "config": {}}, 640, 128, 1, (4, 2048)),
+        (
+            {"type": "audiocraft_pretrained", "config": {"model_type": "a/b"}},
+            None,
+            None,
+            None,
+            (None, None),
+        ),
         ({"type": "patched", "config": {"channels": 2, "patch_size": 8}}, 8, 16, 2, None),
         (
             {"type": "patched", "config": {"channels": 1, "patch_size": 4, "oversampling": 2}},
@@ -218,6 +225,21 @@ def test_pretransform_facts(node, hop, latent_dim, channels, codes):
     assert (found.hop_length, found.latent_dim, found.channels) == (hop, latent_dim, channels)
     assert found.is_discrete == (codes is not None)
     assert (found.num_quantizers, found.codebook_size) == (codes or (None, None))
+
+
+@pytest.mark.parametrize(
+    ("tag", "model_type", "rate"),
+    [
+        ("dac_pretrained", "44khz", 44_100),
+        ("dac_pretrained", "16khz", 16_000),
+        ("audiocraft_pretrained", "facebook/encodec_24khz", 24_000),
+        ("audiocraft_pretrained", "a/b", None),
+    ],
+)
+def test_published_codec_knows_its_rate(tag, model_type, rate):
+    node = {"type": tag, "config": {"model_type": model_type}}
+    assert read(node, PretransformNode).sample_rate == rate
+    assert read(form("pretransform", "patched"), PretransformNode).sample_rate is None
 
 
 def test_autoencoder_pretransform_keeps_its_outer_keys():

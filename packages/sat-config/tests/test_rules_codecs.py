@@ -272,6 +272,30 @@ BROKEN: list[tuple[str, type, dict, dict]] = [
         node("dac_pretrained", {"model_bitrate": "16kbps"}),
     ),
     (
+        "SAT-E112",
+        BottleneckNode,
+        node("rvq", {"reinmax": True}),
+        node("rvq", {"reinmax": True, "straight_through": True}),
+    ),
+    (
+        "SAT-W113",
+        BottleneckNode,
+        node("rvq", {"quantize_dropout_multiple_of": 2}),
+        node("rvq", {"quantize_dropout_multiple_of": 2, "quantize_dropout": True}),
+    ),
+    (
+        "SAT-W113",
+        BottleneckNode,
+        node("rvq", {"sample_codebook_temp": 0.5}),
+        node("rvq", {"sample_codebook_temp": 0.5, "straight_through": True}),
+    ),
+    (
+        "SAT-E114",
+        PretransformNode,
+        node("audiocraft_pretrained", {"model_type": "facebook/encodec_48khz"}),
+        node("audiocraft_pretrained", {}),
+    ),
+    (
         "SAT-E110",
         PretransformNode,
         node("patched", {"channels": 1, "patch_size": 4, "oversampling": 3}),
@@ -353,7 +377,19 @@ def test_pretransform_sets_hop_and_channels_of_an_experiment():
     assert codes(latent_experiment(first, sample_size=60)) == ["SAT-E030"]
     assert codes(latent_experiment(first, audio_channels=1)) == ["SAT-E056"]
     assert codes(latent_experiment(first)) == []
-    assert codes(latent_experiment(node("audiocraft_pretrained", {}), sample_size=61)) == []
+    unknown = node("audiocraft_pretrained", {"model_type": "a/b"})
+    assert codes(latent_experiment(unknown, sample_size=61)) == []
+
+
+def test_published_codec_hears_its_own_rate_and_has_weights():
+    first = node("dac_pretrained", {"model_type": "16khz"})
+    keys = {"audio_channels": 1, "sample_size": 640}
+    assert codes(latent_experiment(first, **keys)) == ["SAT-E115"]
+    assert codes(latent_experiment(first, **keys, sample_rate=16_000)) == []
+    trained = latent_experiment(first, **keys, sample_rate=16_000)
+    trained = msgspec.structs.replace(trained, training=types.SimpleNamespace())
+    assert codes(trained) == ["SAT-W117"]
+    assert codes(msgspec.structs.replace(trained, pretransform_ckpt_path="/dac.pth")) == []
 
 
 def test_chunked_audio_shorter_than_a_chunk_is_a_warning():

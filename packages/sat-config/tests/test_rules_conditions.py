@@ -205,6 +205,13 @@ def test_audio_conditioner_has_one_pretransform(node, broken, mended):
     assert codes(read({**node, "id": "x", "config": mended}, ConditionerNode)) == []
 
 
+def test_published_codec_hears_a_condition_at_its_own_rate():
+    codec = {"type": "dac_pretrained", "config": {"model_type": "16khz"}}
+    node = {"type": "pretransform", "id": "x", "config": {"pretransform_config": codec}}
+    for rate, found in ((8000, ["SAT-E116"]), (16_000, [])):
+        assert codes(read(changed(node, config__sample_rate=rate), ConditionerNode)) == found
+
+
 @pytest.mark.parametrize(
     ("tag", "config", "found"),
     [

@@ -42,7 +42,6 @@ MELS = {"n_mels": [20], "window_lengths": [64], "pow": 1.0, "log_weight": 1.0, "
 CURVE = {"type": "OneCycleLR", "config": {"max_lr": 1e-3, "epochs": 2, "steps_per_epoch": 50}}
 ENCODEC = {"type": "encodec", "config": {"filters": 8}, **WEIGHTS}
 DAC = {"type": "dac", "config": {}, **WEIGHTS}
-VGAN = {"type": "big_vgan", "config": {}, **WEIGHTS}
 TEACHER = {"teacher_model": AUTOENCODER, "teacher_model_ckpt": "/weights/teacher.ckpt"}
 RATE = {"learning_rate": 1e-4}
 CHOSEN = {"optimizer_configs": {"autoencoder": group()}}
@@ -51,8 +50,8 @@ BROKEN_ALONE = [
     ("SAT-E043", loss.SpectralConfig, FFT, {"hop_sizes": [16]}),
     ("SAT-E043", loss.SpectralConfig, FFT, {"win_lengths": [64, 33]}),
     ("SAT-E045", DiscriminatorNode, ENCODEC, {"config__hop_lengths": [1]}),
-    ("SAT-E045", DiscriminatorNode, ENCODEC, {"config__filters_scale": 2}),
-    ("SAT-E045", DiscriminatorNode, ENCODEC, {"config__max_filters": 4}),
+    ("SAT-W045", DiscriminatorNode, ENCODEC, {"config__filters_scale": 2}),
+    ("SAT-W045", DiscriminatorNode, ENCODEC, {"config__max_filters": 4}),
     ("SAT-E048", blocks.AutoencoderTraining, {**RATE, **TEACHER}, {"teacher_model_ckpt": ""}),
     ("SAT-E048", blocks.AutoencoderTraining, {**RATE, **TEACHER}, {"teacher_model": None}),
     ("SAT-E050", inpainting.MaskConfig, {}, {"mask_type_probabilities": [0.5, 0.5]}),
@@ -103,8 +102,10 @@ BROKEN_ALONE = [
         {"n_bins": [9, 99]},
     ),
     ("SAT-E213", DiscriminatorNode, ENCODEC, {"config__activation": "ELU"}),
-    ("SAT-E217", DiscriminatorNode, DAC, {"config__rates": [2]}),
+    ("SAT-W217", DiscriminatorNode, DAC, {"config__rates": [2]}),
     ("SAT-E217", DiscriminatorNode, DAC, {"config__bands": [[0.5, 0.1]]}),
+    ("SAT-E217", DiscriminatorNode, DAC, {"config__bands": [[0.5, 0.501]]}),
+    ("SAT-E217", DiscriminatorNode, DAC, {"config__periods": [], "config__fft_sizes": []}),
     ("SAT-W218", blocks.DiffusionCondTraining, RATE, {"mask_padding_dropout": 0.1}),
     ("SAT-W218", blocks.DiffusionCondTraining, RATE, {"clip_grad_norm": 1.0}),
     ("SAT-W218", blocks.DiffusionCondTraining, RATE, {"trim_config": {}}),
@@ -120,12 +121,12 @@ BROKEN_ALONE = [
         {**RATE, "arc": {"discriminator": form("arc_head", "conv")}},
         {"timestep_sampler": "log_snr"},
     ),
-    ("SAT-E224", loss.EvalSTFT, {}, {"perceptual_weighting": True}),
+    ("SAT-W224", loss.EvalSTFT, {}, {"perceptual_weighting": True}),
+    ("SAT-W224", loss.EvalSTFT, {"n_bins": 20}, {"scale": "mel"}),
     ("SAT-E224", loss.EvalSTFT, {"sample_rate": 44100}, {"scale": "mel"}),
     ("SAT-E224", loss.EvalSTFT, {}, {"n_bins": 2000}),
     ("SAT-E226", loss.EvalMel, {}, {"fft_size": 512}),
     ("SAT-E226", loss.EvalSTFT, {}, {"win_length": 2048}),
-    ("SAT-E228", DiscriminatorNode, VGAN, {"config__cqtd_n_octaves": [9]}),
 ]
 
 

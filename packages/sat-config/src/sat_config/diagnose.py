@@ -175,6 +175,7 @@ class _Walk:
             found=show(value),
             allowed=describe(slot.annotation),
             suggestion=_repair(value, slot),
+            note=_refusal(value, slot),
         )
 
     def wrong_kind(self, value: object, slot: Slot, path: Path) -> Problem:
@@ -293,6 +294,14 @@ def _limits(meta: Any) -> Iterator[str]:  # noqa: ANN401 - msgspec.Meta
         yield f"of length {meta.max_length} or less"
     if getattr(meta, "pattern", None):
         yield (meta.extra or {}).get("words") or f"matching {meta.pattern}"
+
+
+def _refusal(value: object, slot: Slot) -> str | None:
+    """Why a value that people will try is none, where the schema says so."""
+    for _, extra in schema.alternatives(slot.annotation):
+        if isinstance(value, str) and value in extra.get("refused", {}):
+            return str(extra["refused"][value])
+    return None
 
 
 def _repair(value: object, slot: Slot) -> str | None:

@@ -26,7 +26,6 @@ import sat_models.decoders.oobleck
 import sat_models.decoders.seanet
 import sat_models.decoders.taae
 import sat_models.discriminators.arc
-import sat_models.discriminators.big_vgan
 import sat_models.discriminators.dac
 import sat_models.discriminators.encodec
 import sat_models.discriminators.oobleck

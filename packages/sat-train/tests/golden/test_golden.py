@@ -1,60 +1,122 @@
-"""Our losses against numbers that stable-audio-tools computed (see golden.py).
+"""Training steps against numbers that stable-audio-tools computed; see golden.py."""
 
-The cases are read from the folder that SAT_GOLDEN_DIR names, else from the copies beside this file.
-"""
+import re
+import warnings
 
 import golden
-import msgspec
 import pytest
 import torch
 
 import sat_config
-from sat_config.audio.training import AutoencoderTraining
+from sat_config.audio.optimizer import AdamConfig, AdamNode, OptimizerGroup
+from sat_config.audio.scheduler import InverseLRConfig, InverseLRNode
 from sat_models.build import build_model
 from sat_models.data.batch import AudioBatch
-from sat_train.methods.autoencoder import AutoencoderMethod
-from sat_train.steps import StepSettings
+from sat_train.family import build_training
+from sat_train.optim import build_updater
+
+NAMES = {
+    "latent_std": "latent_std",
+    "data_std": "data_std",
+    "loss_adv": "adversarial",
+    "feature_matching_loss": "feature_matching",
+    "mrmel_loss": "mrmel",
+    "l1_time_loss": "l1",
+    "l2_time_loss": "l2",
+    "kl_loss": "kl",
+    "quantizer_loss": "quantizer_loss",
+    "codebook_loss": "codebook_loss",
+    "commitment_loss": "commitment_loss",
+    "mmd_loss": "mmd",
+    "discriminator_loss": "recognition",
+}
+"""SAT's names for what it logs, and ours."""
+
+SPECTRAL = ("mrstft_loss", "stft_loss_left", "stft_loss_right")
+"""What SAT logs one by one and we as one term."""
+
+AUTOENCODERS = [case for case in golden.cases("training") if case.meta["type"] == "autoencoder"]
 
 
-def load(name):
-    return golden.case(name)
+def build(case):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sat_config.ConfigWarning)
+        experiment = sat_config.decode(case.config)
+    method = build_training(experiment, model=build_model(experiment)).train()
+    ours = method.state_dict()
+    for name, value in case.filled_state().items():
+        if name in ours:
+            ours[name].copy_(value)
+    return method
 
 
-@pytest.fixture
-def method_of():
-    def build(case):
-        config = case.config
-        training = config.pop("training")
-        del training["loss_configs"]["discriminator"], training["use_ema"]
-        model = build_model(sat_config.decode(config))
-        state = case.filled_state().items()
-        prefix = "autoencoder."
-        model.load_state_dict(
-            {key.removeprefix(prefix): value for key, value in state if key.startswith(prefix)}
-        )
-        node = msgspec.convert(training, AutoencoderTraining)
-        settings = StepSettings(seed=0, accumulate=1, max_norm=0.0, scaled=False)
-        return AutoencoderMethod(model, training=node, settings=settings)
-
-    return build
+def seed_of(case, step):
+    return int(re.search(r"torch\.manual_seed\((\d+)\)", case.steps[step]["call"])[1])
 
 
-def test_autoencoder_method_has_sats_terms(method_of):
-    case = load("train_ae_vae")
-    method = method_of(case)
+def audio_batch(case):
     audio = case.inputs()["audio"]
-    batch = AudioBatch(audio, torch.ones(audio.shape[0], audio.shape[2], dtype=torch.bool), ())
-    torch.manual_seed(11)
-    terms = method.losses(batch, method.parts[0]).terms
-    case.check("generator", "l1_time_loss", terms["l1"])
-    case.check("generator", "l2_time_loss", terms["l2"])
-    case.check("generator", "kl_loss", terms["kl"])
-    theirs = ("mrstft_loss", "stft_loss_left", "stft_loss_right")
-    want = sum(float(case.expected("generator", name)) for name in theirs)
-    assert terms["mrstft"].item() == pytest.approx(want)
+    mask = torch.ones(audio.shape[0], audio.shape[2], dtype=torch.bool)
+    return AudioBatch(audio, mask, ())
 
 
-def test_autoencoder_method_has_sats_state_names(method_of):
-    case = load("train_ae_vae")
-    ours = set(method_of(case).state_dict())
-    assert ours == {key for key, *_ in case.state if key.startswith("autoencoder.")}
+def check_losses(case, step, losses):
+    found = {**losses.terms, **losses.figures, "loss": losses.total}
+    wanted = case.outputs(step)
+    case.check(step, "loss", losses.total)
+    for name in wanted:
+        if name in NAMES:
+            case.check(step, name, found[NAMES[name]])
+    spectral = sum(float(case.expected(step, name)) for name in SPECTRAL if name in wanted)
+    if spectral:
+        assert found["mrstft"].item() == pytest.approx(spectral, rel=1e-4)
+    assert set(wanted) <= {*NAMES, *SPECTRAL, "loss"}
+
+
+def check_gradients(case, method, prefix):
+    """SAT also computes gradients for weights that a step does not train, and throws them away."""
+    keys, wanted = case.meta["grad_keys"], case.expected("grad", "norms")
+    rtol, atol = case.tolerance("grad", "norms")
+    weights = dict(method.named_parameters())
+    norms = {key: norm for key, norm in zip(keys, wanted, strict=True) if key.startswith(prefix)}
+    found = {key: float(weights[key].grad.norm()) for key in norms}
+    assert found == pytest.approx(norms, rel=rtol, abs=atol)
+
+
+@pytest.mark.parametrize("case", AUTOENCODERS, ids=str)
+def test_autoencoder_steps_have_sats_losses_and_gradients(case):
+    method = build(case)
+    batch = audio_batch(case)
+    model, *others = method.parts
+    torch.manual_seed(seed_of(case, "generator"))
+    losses = method.losses(batch, model)
+    check_losses(case, "generator", losses)
+    losses.total.backward()
+    check_gradients(case, method, "autoencoder.")
+    for part in others:
+        torch.manual_seed(seed_of(case, "discriminator"))
+        check_losses(case, "discriminator", method.losses(batch, part))
+
+
+@pytest.mark.parametrize("case", AUTOENCODERS, ids=str)
+def test_autoencoder_method_has_sats_state_names(case):
+    parts = ("autoencoder.", "discriminator.")
+    ours = {name for name in build(case).state_dict() if name.startswith(parts)}
+    assert ours == {name for name, *_ in case.state if name.startswith(parts)}
+
+
+@pytest.mark.parametrize("case", golden.cases("schedule"), ids=str)
+def test_learning_rate_follows_sats_schedule(case):
+    config = case.config
+    group = OptimizerGroup(
+        optimizer=AdamNode(config=AdamConfig(lr=config["lr"])),
+        scheduler=InverseLRNode(config=InverseLRConfig(**config["scheduler"])),
+    )
+    weight = torch.nn.Parameter(torch.zeros(1))
+    updater = build_updater(group, [weight], allow_fused=True)
+    rates = []
+    for _ in range(config["steps"]):
+        rates.append(updater.optimizer.param_groups[0]["lr"])
+        updater.optimizer.step()
+        updater.scheduler.step()
+    case.check("lr", "values", torch.tensor(rates))

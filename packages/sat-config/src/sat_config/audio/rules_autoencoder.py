@@ -10,7 +10,9 @@ from sat_config.audio.bottleneck import (
 from sat_config.audio.diffusion_autoencoder import DiffusionAutoencoderConfig
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.pretransform import (
+    AudiocraftPretrainedNode,
     AutoencoderPretransformNode,
+    DACPretrainedNode,
     PretransformNode,
 )
 from sat_config.rules import Broken, rule
@@ -232,6 +234,39 @@ def chunks(node: AudioExperiment) -> Iterator[Broken]:
             f" {least} samples, so chunked does nothing; stable-audio-tools 0.0.19 fails",
             ("model", "pretransform", "chunked"),
             "false",
+        )
+
+
+@rule("SAT-E115", on=AudioExperiment, reads=("sample_rate", "model.pretransform"))
+def rate_of_codec(node: AudioExperiment) -> Iterator[Broken]:
+    """A published codec hears audio at the rate that it was trained on."""
+    first = getattr(getattr(node, "model", None), "pretransform", None)
+    want = first.sample_rate if isinstance(first, PretransformNode) else None
+    if want is not None and node.sample_rate != want:
+        yield Broken(
+            f"sample_rate is {node.sample_rate}, the codec of model.pretransform was trained at"
+            f" {want} Hz",
+            ("sample_rate",),
+            str(want),
+        )
+
+
+@rule(
+    "SAT-W117",
+    on=AudioExperiment,
+    reads=("model.pretransform", "pretransform_ckpt_path", "pretrained_ckpt_path", "ckpt_path"),
+    severity="warning",
+)
+def weights_of_codec(node: AudioExperiment) -> Iterator[Broken]:
+    """A published codec's weights are named, for nothing is downloaded."""
+    first = getattr(getattr(node, "model", None), "pretransform", None)
+    published = isinstance(first, DACPretrainedNode | AudiocraftPretrainedNode)
+    named = node.pretransform_ckpt_path or node.pretrained_ckpt_path or node.ckpt_path
+    if published and getattr(node, "training", None) is not None and not named:
+        yield Broken(
+            "nothing names the weights of the codec, which is of no use without; get its file and"
+            " give its path",
+            ("pretransform_ckpt_path",),
         )
 
 

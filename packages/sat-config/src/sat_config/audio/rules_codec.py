@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from sat_config import schema
 from sat_config.audio.bottleneck import (
     DACRVQVAEConfig,
     DitheredFSQConfig,
@@ -11,9 +12,15 @@ from sat_config.audio.bottleneck import (
     RVQConfig,
 )
 from sat_config.audio.decoder import DACDecoderConfig, SEANetDecoderConfig, TAAEDecoderConfig
-from sat_config.audio.pretransform import DACPretrainedConfig, PatchedConfig
+from sat_config.audio.pretransform import (
+    ENCODEC_FACTS,
+    AudiocraftPretrainedConfig,
+    DACPretrainedConfig,
+    PatchedConfig,
+)
 from sat_config.audio.seanet import ACTIVATION_KEYS, NORM_KEYS, ActivationParams, SEANetConfig
 from sat_config.audio.stages import LocalAttentionConfig, StagedConfig, TAAEConfig
+from sat_config.hints import nearest
 from sat_config.rules import Broken, rule
 
 # ----------------------------------------------------------------------------------------- stages
@@ -238,6 +245,38 @@ def codebook_updates(node: RVQConfig) -> Iterator[Broken]:
         )
 
 
+@rule("SAT-E112", on=RVQConfig, reads=("reinmax", "straight_through"))
+def reinmax_gradient(node: RVQConfig) -> Iterator[Broken]:
+    """ReinMax is a gradient for draws that let gradients through."""
+    if node.reinmax and not node.straight_through:
+        yield Broken("reinmax needs straight_through", ("straight_through",), "true")
+
+
+_SWITCHES = {
+    "kmeans_iters": ("kmeans_init",),
+    "quantize_dropout_cutoff_index": ("quantize_dropout",),
+    "quantize_dropout_multiple_of": ("quantize_dropout",),
+    "sample_codebook_temp": ("stochastic_sample_codes", "straight_through"),
+    "orthogonal_reg_active_codes_only": ("orthogonal_reg_weight",),
+    "orthogonal_reg_max_codes": ("orthogonal_reg_weight",),
+    "codebook_diversity_temperature": ("codebook_diversity_loss_weight",),
+    "sync_affine_param": ("affine_param",),
+    "affine_param_batch_decay": ("affine_param",),
+    "affine_param_codebook_decay": ("affine_param",),
+}
+"""Options of residual quantizers, and what of it has to be on for them to have an effect."""
+
+
+@rule("SAT-W113", on=RVQConfig, reads=tuple(_SWITCHES), severity="warning")
+def idle_options(node: RVQConfig) -> Iterator[Broken]:
+    """No option is set of a part that is off."""
+    known = schema.fields(RVQConfig)
+    for key, switches in _SWITCHES.items():
+        off = not any(getattr(node, switch) for switch in switches)
+        if off and getattr(node, key) != known[key].default:
+            yield Broken(f"{key} has no effect without {' or '.join(switches)}", (key,))
+
+
 @rule("SAT-E108", on=DACRVQVAEConfig, reads=("codebook_dim", "n_codebooks"))
 def codebook_dims(node: DACRVQVAEConfig) -> Iterator[Broken]:
     """A list of widths has one entry per codebook."""
@@ -259,6 +298,18 @@ def published_codec(node: DACPretrainedConfig) -> Iterator[Broken]:
             f"there is no codec for {node.model_type} at 16kbps, only for 44khz",
             ("model_bitrate",),
             "8kbps",
+        )
+
+
+@rule("SAT-E114", on=AudiocraftPretrainedConfig, reads=("model_type",))
+def known_codec(node: AudiocraftPretrainedConfig) -> Iterator[Broken]:
+    """The sizes of the codec are known, which its weights alone do not tell."""
+    if node.model_type not in ENCODEC_FACTS:
+        yield Broken(
+            f"the sizes of {node.model_type!r} are not known; those of"
+            f" {' and '.join(ENCODEC_FACTS)} are",
+            ("model_type",),
+            nearest(node.model_type, ENCODEC_FACTS),
         )
 
 
