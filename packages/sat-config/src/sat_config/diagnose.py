@@ -19,7 +19,6 @@ from sat_config.hints import choices, nearest
 from sat_config.layers import Folded, Origin
 from sat_config.schema import Slot
 
-
 MOST = 1000
 """Problems after which no more are looked for: a file of that many is not what it is taken for."""
 
