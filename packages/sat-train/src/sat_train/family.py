@@ -40,7 +40,11 @@ class DataModule(ABC):
         train: Batches without end, from the run's position on.
         validation: One pass over the validation set; None without one.
         demos: What demos may be made from: validation data, or else training data.
+        batches: After how many training ends where the experiment has no `max_steps`; None for
+            never.
     """
+
+    batches: int | None = None
 
     train: Iterable[Any]
     validation: Iterable[Any] | None
@@ -79,7 +83,7 @@ class Method(pl.LightningModule, ABC):
     Attributes:
         headline: The validation figure that a report shows; lower is better.
         settings: How steps are taken.
-        demo_every: Steps between demos.
+        demo_every: Steps between demos; 0 leaves only those at the end.
         batches_seen: Batches taken from the data so far, resumed runs included.
         callbacks: What the trainer is to call around its steps, in this order.
         last: What became of the last batch; None before the first.
