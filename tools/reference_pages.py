@@ -64,9 +64,19 @@ def pages() -> dict[str, str]:
     """The pages as they should be, by name."""
     plugins.load()
     found = {"run-keys.md": run_keys(), "training.md": training_blocks()}
-    for family in registry.current().families.values():
+    for family in families():
         found[f"{slug(family)}.md"] = family_page(family)
     return {name: re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n" for name, text in found.items()}
+
+
+def families() -> list[Family]:
+    """The families that ship with sat_config; a plug-in documents its own."""
+    known = registry.current().families.values()
+    return [family for family in known if _is_ours(family.base)]
+
+
+def _is_ours(cls: Struct) -> bool:
+    return cls.__module__.partition(".")[0] == "sat_config"
 
 
 # ------------------------------------------------------------------------------------------ pages
@@ -74,10 +84,10 @@ def pages() -> dict[str, str]:
 
 def family_page(family: Family) -> str:
     """A family: how its types are told apart, and each type."""
-    tags = list(family.members)
+    members = {tag: cls for tag, cls in family.members.items() if _is_ours(cls)}
     listed = "\n".join(
         f"| [`{tag}`](#{anchor(tag)}) | {line(jsonschema.summary(cls))} |"
-        for tag, cls in family.members.items()
+        for tag, cls in members.items()
     )
     refused = "\n".join(f"- `{tag}`: {reason}." for tag, reason in family.refused.items())
     parts = [
@@ -87,7 +97,7 @@ def family_page(family: Family) -> str:
         f"{places(family)}The type is chosen by `{'.'.join(family.tag_path)}`:",
         f"| type | what it is |\n|---|---|\n{listed}",
         f"Refused, each with the reason:\n\n{refused}" if refused else "",
-        *(member(tag, family.members[tag]) for tag in tags),
+        *(member(tag, cls) for tag, cls in members.items()),
     ]
     return "\n\n".join(parts)
 
@@ -210,7 +220,7 @@ def places(family: Family) -> str:
 
 def paths_to(family: Family) -> Iterator[str]:
     """Paths from the root to slots of a family, through each Struct at most once."""
-    for root in registry.current().roots():
+    for root in (found for found in families() if found.is_root):
         for cls in root.members.values():
             yield from _paths_below(cls, "", family, frozenset())
 

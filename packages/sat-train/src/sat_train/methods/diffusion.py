@@ -14,7 +14,8 @@ from sat_config.errors import UserError
 from sat_models.checkpoint import fingerprint
 from sat_models.data.batch import AudioBatch, Batch, LatentBatch
 from sat_models.data.dataset import ItemDataset
-from sat_models.data.latents import LatentDataset, check_latents
+from sat_models.data.latent_details import check_latents
+from sat_models.data.latents import LatentDataset
 from sat_models.generation import generate
 from sat_models.models.diffusion import DiffusionModel
 from sat_models.pretransforms.autoencoder import AutoencoderPretransform
@@ -118,7 +119,7 @@ class DiffusionMethod(AudioMethod):
         weights = None
         if isinstance(pretransform, AutoencoderPretransform):
             weights = fingerprint(pretransform.model.state_dict())
-        for details in {details.folder: details for details, _ in dataset.entries}.values():
+        for details in dataset.details:
             check_latents(
                 details,
                 latent_dim=self.diffusion.io_channels,
