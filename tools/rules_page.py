@@ -94,7 +94,8 @@ def rows_of(number: int, data: dict[str, Any], tests: dict[str, str]) -> Iterato
             reason = f"{entry['sentence']} {entry['reason'][:1].upper()}{entry['reason'][1:]}."
             if "expects" in entry:
                 reason += f" This expects that {entry['expects']}."
-            yield f"| {number} | {reason} | {status} | | `{entry['test']}` |"
+            shown = ", ".join(f"`{test}`" for test in entry["tests"])
+            yield f"| {number} | {reason} | {status} | | {shown} |"
 
 
 def number_of(rule: Rule) -> int:

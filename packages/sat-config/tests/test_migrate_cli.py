@@ -73,13 +73,13 @@ def test_place_of_the_schema_does_not_count(sat_files, capsys):
 def test_check_writes_nothing_and_fails_while_there_is_something_to_do(sat_files, write, capsys):
     assert run("--check", "defaults.ini") == 1
     out, err = capsys.readouterr()
-    assert err == "defaults.toml: is not there\n"
+    assert err == ("defaults.toml: is not there; sat-config migrate without --check writes it\n")
     assert '+name = "my_run"\n' in out
     assert not os.path.exists("defaults.toml")
     write("defaults.toml", "seed = 1\n")
     assert run("--check", "defaults.ini") == 1
     out, err = capsys.readouterr()
-    assert err == "defaults.toml: is not what the migration gives\n"
+    assert "defaults.toml: is not what the migration gives; sat-config" in err
     assert "-seed = 1\n" in out
     assert text_of("defaults.toml") == "seed = 1\n"
 

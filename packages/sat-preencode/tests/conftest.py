@@ -140,6 +140,11 @@ def world(empty_world):
     return empty_world
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("SAT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def encodes(monkeypatch):
     """The ids of each batch that goes through an encoder."""

@@ -14,7 +14,7 @@ from sat_models.audio import read_audio
 from sat_models.build import build_model
 from sat_models.checkpoint import load_weights, open_checkpoint, save_checkpoint
 from sat_models.data.build import build_dataset
-from sat_models.data.latents import read_details
+from sat_models.data.latent_details import read_details
 from sat_models.data.ledger import Ledger
 from sat_models.errors import CheckpointError, DataError
 from sat_preencode import PreencodeError, StoreError

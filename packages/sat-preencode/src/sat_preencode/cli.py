@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sat_config
-from sat_config import commandline
+from sat_config import commandline, custom_code
 from sat_config.audio.experiment import DiffusionUncondExperiment
 from sat_config.commandline import Request
 from sat_config.errors import UserError, report
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage; after a second signal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    _, request = commandline.parse(_parser(), words)
+    arguments, request = commandline.parse(_parser(), words)
+    custom_code.take_flag(arguments, prog="sat-preencode", argv=words)
     with stop_signals() as stop:
         try:
             return _run(request, words, stop)
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commandline.add_loading(
         parser, flags=commandline.PREENCODE_FLAGS, switches=commandline.PREENCODE_SWITCHES
     )
+    custom_code.add_flag(parser)
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from sat_config.audio.dataset import AudioDirNode
 from sat_models.audio import AudioInfo, check_channels, probe
@@ -44,7 +45,7 @@ def find_sources(
                 ledger.record(file.path, str(info).removeprefix(f"{file.path}: "))
             else:
                 length = info.length_at(sample_rate)
-                sources.append(Source(file.dataset, file.relpath, file.path, length))
+                sources.append(Source(file.dataset, file.relpath, Path(file.path), length))
     if not sources and not stop():
         folders = ", ".join(folder.path for folder in node.datasets)
         raise DataError(f"no readable audio in {folders}; {ledger.path} says why")

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Float
 
-from sat_models.data.latents import DETAILS, FORMAT, MANIFEST, VERSION
+from sat_models.data.latent_details import DETAILS, FORMAT, MANIFEST, VERSION
 from sat_preencode.errors import StoreError
 from sat_preencode.plan import Item
 from sat_preencode.settings import Details, Settings

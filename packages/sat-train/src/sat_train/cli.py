@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import sat_config
-from sat_config import commandline
+from sat_config import commandline, custom_code
 from sat_config.errors import UserError, report
 from sat_train.fit import fit
 
@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With status 2, for wrong usage.
     """
-    _, request = commandline.parse(_parser(), argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments, request = commandline.parse(_parser(), words)
+    custom_code.take_flag(arguments, prog="sat-train", argv=words)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         found = sat_config.check(request.file, request.overrides, request.layers)
@@ -46,4 +48,5 @@ def _parser() -> argparse.ArgumentParser:
         " --override recover=true continues from there.",
     )
     commandline.add_loading(parser)
+    custom_code.add_flag(parser)
     return parser

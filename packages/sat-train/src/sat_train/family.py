@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
@@ -41,7 +41,11 @@ class DataModule(ABC):
         train: Batches without end, from the run's position on.
         validation: One pass over the validation set; None without one.
         demos: What demos may be made from: validation data, or else training data.
+        batches: After how many training ends where the experiment has no `max_steps`; None for
+            never.
     """
+
+    batches: int | None = None
 
     train: Iterable[Any]
     validation: Iterable[Any] | None
@@ -50,6 +54,21 @@ class DataModule(ABC):
     @abstractmethod
     def describe(self) -> Mapping[str, str]:
         """What there is, in words, by what it is for: "data", "validation"."""
+
+    def record(self) -> Mapping[str, object]:
+        """What the run notes of it, as JSON knows it; empty for nothing."""
+        return {}
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """A batch that knows its place in the stream, since others may have been left out of it.
+
+    Attributes:
+        number: Its place, from 0, in the stream of its process.
+    """
+
+    number: int
 
 
 class Method(pl.LightningModule, ABC):
@@ -66,7 +85,7 @@ class Method(pl.LightningModule, ABC):
     Attributes:
         headline: The validation figure that a report shows; lower is better.
         settings: How steps are taken.
-        demo_every: Steps between demos.
+        demo_every: Steps between demos; 0 leaves only those at the end.
         batches_seen: Batches taken from the data so far, resumed runs included.
         batch_number: That of the current batch among those of all processes.
         rng: Source of what is drawn in Python.
@@ -197,6 +216,8 @@ class Method(pl.LightningModule, ABC):
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         """Seed what the step will draw, differently on every process."""
+        if isinstance(batch, Numbered):
+            self.batches_seen = batch.number
         self.batch_number = self.batches_seen * self.trainer.world_size + self.global_rank
         seed = (self.settings.seed * 2**40 + self.batch_number) % 2**63
         torch.manual_seed(seed)

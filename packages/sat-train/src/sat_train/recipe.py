@@ -57,7 +57,13 @@ def run(experiment: Experiment, *, origins: Mapping[str, str]) -> RunResult:
             report.nothing_left(resume.path, step=resume.step)
             return RunResult(resume.path.parent.parent, resume.path, resume.step)
         ready = prepare(experiment, resume=resume, report=report)
-        callbacks = build_callbacks(experiment, run=ready.run, data=ready.data, report=report)
+        callbacks = build_callbacks(
+            experiment,
+            run=ready.run,
+            data=ready.data,
+            report=report,
+            max_steps=_end(ready),
+        )
         ready.method.callbacks = callbacks.all()
         _open(ready, origins=origins, report=report)
         with ready.run.known_to_children():
@@ -85,7 +91,15 @@ def prepare(experiment: Experiment, *, resume: Resume | None, report: Report) ->
         world_size=trainer.num_devices,
     )
     method.check_data(data)
+    if experiment.max_steps is None and data.batches is not None:
+        trainer.fit_loop.epoch_loop.max_steps = data.batches // experiment.accum_batches
     return Prepared(experiment, resume, run, trainer, method, ledger, data)
+
+
+def _end(ready: Prepared) -> int | None:
+    """The last step, where there is one."""
+    steps = ready.trainer.max_steps
+    return None if steps is None or steps < 0 else steps
 
 
 def _build_method(experiment: Experiment, *, resume: Resume | None, report: Report) -> Method:
@@ -116,6 +130,7 @@ def _open(ready: Prepared, *, origins: Mapping[str, str], report: Report) -> Non
         ready.run.describe(
             ready.experiment,
             origins=origins,
+            data=ready.data.record(),
             device=ready.device,
             resumed_at=resume.step if resume else 0,
         )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,10 @@ import sat_config
 from sat_config import Experiment
 from sat_models.files import replacing
 
-DESCRIPTION = ("config.toml", "config.json", "origins.json", "environment.json")
+DESCRIPTION = ("config.toml", "config.json", "origins.json", "data.json", "environment.json")
+RESOLVED_YAML = "resolved_config.yaml"
+"""The configuration once more, for those who wrote theirs as YAML."""
+
 PACKAGES = (
     "sat-config",
     "sat-models",
@@ -106,9 +110,15 @@ class RunFolder:
         _write(self.latest, f"{checkpoint.relative_to(self.latest.parent).as_posix()}\n")
 
     def describe(
-        self, experiment: Experiment, *, origins: Mapping[str, str], device: str, resumed_at: int
+        self,
+        experiment: Experiment,
+        *,
+        origins: Mapping[str, str],
+        data: Mapping[str, object],
+        device: str,
+        resumed_at: int,
     ) -> None:
-        """Create the folder if need be and write configuration, origins and environment.
+        """Create the folder if need be and write configuration, origins, data and environment.
 
         What an earlier start of the same run wrote is moved to `before_step=.../`.
         """
@@ -123,10 +133,14 @@ class RunFolder:
             sat_config.dumps(experiment, format="toml"),
             sat_config.dumps(experiment, format="json"),
             _json(dict(origins)),
+            _json(dict(data)),
             _json(environment(device=device)),
         )
         for name, text in zip(DESCRIPTION, texts, strict=True):
             _write(self.path / name, text)
+        if any(re.search(r"\.ya?ml(:\d+)?$", place) for place in origins.values()):
+            text = sat_config.dumps(experiment, format="yaml")
+            _write(self.path / RESOLVED_YAML, text)
 
 
 def environment(*, device: str) -> dict[str, Any]:

@@ -31,7 +31,6 @@ NOT_ACTED_ON = {
     "save_top_k",
     "remove_pretransform_weight_norm",
     "logger",
-    "max_bad_share",
     "runtime",
     "inference",
 }
@@ -67,7 +66,12 @@ class Callbacks:
 
 
 def build_callbacks(
-    experiment: Experiment, *, run: RunFolder, data: DataModule, report: Report
+    experiment: Experiment,
+    *,
+    run: RunFolder,
+    data: DataModule,
+    report: Report,
+    max_steps: int | None,
 ) -> Callbacks:
     """Make the callbacks of a run; none of them touches the disk yet."""
     metrics = TrainingMetrics()
@@ -79,7 +83,7 @@ def build_callbacks(
             every=experiment.checkpoint_every,
             config=dumps(experiment, format="json"),
         ),
-        progress=ShowProgress(metrics, report=report, max_steps=experiment.max_steps),
+        progress=ShowProgress(metrics, report=report, max_steps=max_steps),
         validation=None
         if data.validation is None
         else Validation(data.validation, every=experiment.val_every, report=report),

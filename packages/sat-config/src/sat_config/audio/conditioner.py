@@ -456,15 +456,17 @@ class ConditioningConfig(Node, kw_only=True):
         """The ids, in order."""
         return tuple(node.id for node in self.configs)
 
-    def find(self, name: str) -> ConditionerNode | None:
-        """The conditioner of an id, the last one if there are several as in SAT, or None."""
-        return next((node for node in reversed(self.configs) if node.id == name), None)
+    @property
+    def by_id(self) -> dict[str, ConditionerNode]:
+        """Id to conditioner, the last one if there are several of an id, as in SAT."""
+        return {node.id: node for node in self.configs}
 
-    def width(self, name: str) -> int | None:
-        """Width of what comes under an id; None if there is no such id or only data tells."""
-        node = self.find(name)
-        known = node is not None and name not in self.pre_encoded_keys
-        return node.width(self.cond_dim) if node is not None and known else None
+    @property
+    def widths(self) -> dict[str, int]:
+        """Id to width, without those of which only data tells."""
+        finished = set(self.pre_encoded_keys)
+        found = self.by_id.items()
+        return {name: node.width(self.cond_dim) for name, node in found if name not in finished}
 
 
 # ---------------------------------------------------------------------------------------- models
@@ -549,14 +551,8 @@ class ConditionedModel(LatentModel, kw_only=True):
         """Ids, with their channels, that the system supplies rather than a conditioner."""
         return {}
 
-    def condition_width(self, name: str) -> int | None:
-        """Width or channels of a condition; None if it is unknown."""
-        if name in self.runtime_signals:
-            return self.runtime_signals[name]
-        return self.conditioning.width(name) if self.conditioning else None
-
-    def joined_width(self, names: tuple[str, ...]) -> int | None:
-        """Width or channels of conditions side by side; None if that of one is unknown."""
-        widths = [self.condition_width(name) for name in names]
-        known = [width for width in widths if width is not None]
-        return sum(known) if len(known) == len(widths) else None
+    @property
+    def condition_widths(self) -> dict[str, int]:
+        """Widths or channels of all conditions of which they are known."""
+        made = self.conditioning.widths if self.conditioning else {}
+        return {**made, **self.runtime_signals}

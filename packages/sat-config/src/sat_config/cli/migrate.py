@@ -102,7 +102,7 @@ def _put(found: "migrate.Migration", output: str, arguments: argparse.Namespace)
             difflib.unified_diff(_lines(old or ""), _lines(found.text), output, "migrated")
         )
         state = "is not there" if old is None else "is not what the migration gives"
-        print(f"{output}: {state}", file=sys.stderr)
+        print(f"{output}: {state}; sat-config migrate without --check writes it", file=sys.stderr)
         return 1
     if old is not None and not arguments.force:
         raise UserError(f"{output}: is there and differs; --force writes over it")

@@ -31,7 +31,8 @@ class Demos(StepCallback):
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """Write at multiples of the method's `demo_every`."""
-        if trainer.global_step % method.demo_every == 0 and not trainer.should_stop:
+        due = method.demo_every > 0 and trainer.global_step % method.demo_every == 0
+        if due and not trainer.should_stop:
             self.write(trainer, method)
 
     def on_end(self, trainer: pl.Trainer, method: Method) -> None:

@@ -31,8 +31,6 @@ from sat_train.methods.diffusion_demos import ConditionedDemos, InpaintingDemos
 from sat_train.methods.gaps import draw_gaps
 from sat_train.steps import StepSettings
 
-NO_DEMOS_EVERY = 10**9
-
 
 class ConditionedMethod(DenoisingMethod):
     """Denoising with conditions, which guidance needs left out at times.
@@ -62,7 +60,7 @@ class ConditionedMethod(DenoisingMethod):
         super().__init__(
             diffusion,
             settings=settings,
-            demo_every=training.demo.demo_every if training.demo else NO_DEMOS_EVERY,
+            demo_every=training.demo.demo_every if training.demo else 0,
             demo_samples=demo_samples,
             optimizer=training.optimizers.diffusion,
             times=TrainingTimes(

@@ -15,7 +15,8 @@ from sat_config.errors import UserError
 from sat_models.checkpoint import fingerprint
 from sat_models.data.batch import AudioBatch, Batch, LatentBatch
 from sat_models.data.dataset import ItemDataset
-from sat_models.data.latents import LatentDataset, check_latents
+from sat_models.data.latent_details import check_latents
+from sat_models.data.latents import LatentDataset
 from sat_models.losses.pointwise import masked_mean
 from sat_models.models.conditioned_diffusion import ConditionedDiffusionModel
 from sat_models.models.diffusion import DiffusionModel
@@ -253,7 +254,7 @@ def check_encoded(dataset: LatentDataset, model: AnyDiffusion) -> None:
     weights = None
     if isinstance(model.pretransform, AutoencoderPretransform):
         weights = fingerprint(model.pretransform.model.state_dict())
-    for details in {details.folder: details for details, _ in dataset.entries}.values():
+    for details in dataset.details:
         check_latents(
             details,
             latent_dim=model.io_channels,
