@@ -94,6 +94,7 @@ def test_features_of_a_copy_match(make):
     assert network.generator_losses(audio, audio).feature_matching == 0
 
 
+@pytest.mark.compiled
 @every(DISCRIMINATORS)
 def test_discriminator_is_one_graph_and_takes_bfloat16(make):
     network, audio = make(), torch.randn(2, 2, 300)
@@ -217,6 +218,7 @@ HEADS = {
 }
 
 
+@pytest.mark.compiled
 @every(HEADS)
 def test_head_scores_and_is_one_graph(make):
     head, features = make(), torch.randn(2, 32, 64)

@@ -154,6 +154,7 @@ def test_spectral_loss_is_computed_in_single_precision(name):
         torch.testing.assert_close(loss(x.float(), y.float()), want, rtol=0, atol=0)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["every-term", "weighted", "bands", "stereo", "mel"])
 def test_spectral_loss_is_one_graph(name):
     loss = LOSSES[name]()

@@ -1,5 +1,8 @@
 """What run keys make of the machine: real where this one can, else the right arguments."""
 
+import sys
+from unittest.mock import MagicMock
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -73,7 +76,9 @@ def test_deepspeed_is_an_extra(experiment):
 
 def test_deepspeed_is_set_up_as_sat_does(experiment, monkeypatch):
     monkeypatch.setattr(devices, "find_spec", lambda _name: True)
-    monkeypatch.setattr("pytorch_lightning.strategies.deepspeed._DEEPSPEED_AVAILABLE", True)
+    for name in ("_DEEPSPEED_AVAILABLE", "_DEEPSPEED_GREATER_EQUAL_0_16"):
+        monkeypatch.setattr(f"pytorch_lightning.strategies.deepspeed.{name}", True)
+    monkeypatch.setitem(sys.modules, "deepspeed", MagicMock())
     strategy = devices.build_strategy(experiment(strategy="deepspeed"))
     assert type(strategy) is DeepSpeedStrategy
     assert strategy.load_full_weights

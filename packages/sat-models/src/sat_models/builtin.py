@@ -20,6 +20,7 @@ import sat_models.conditioners.text
 import sat_models.conditioners.values
 import sat_models.data.audio_dir
 import sat_models.data.latents
+import sat_models.data.webdataset
 import sat_models.decoders.dac
 import sat_models.decoders.local_attn
 import sat_models.decoders.oobleck

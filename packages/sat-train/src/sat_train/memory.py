@@ -49,7 +49,7 @@ class Estimate:
         return f"{text}: TOO LITTLE; lower batch_size or the length of the items"
 
 
-class LiveMemory(TorchDispatchMode):
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are made while it is in force, until they are gone.
 
     Attributes:
@@ -58,7 +58,7 @@ class LiveMemory(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.current = self.peak = 0
         self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
@@ -115,7 +115,7 @@ def estimate_memory(
         for part in method.parts:
             updater = method.build_updater(part)
             with method.only(part), trainer.precision_plugin.forward_context():
-                method.losses(batch, part).total.backward()
+                method.losses(batch, part).total.backward()  # type: ignore[no-untyped-call]
             updater.optimizer.step()
             updater.optimizer.zero_grad()
     return Estimate(weights=weights, peak=live.peak)

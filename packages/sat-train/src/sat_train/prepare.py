@@ -43,6 +43,12 @@ class Prepared:
         """What it runs on, in words."""
         return runtime.device_name(self.trainer.strategy.root_device)
 
+    @property
+    def max_steps(self) -> int | None:
+        """The last step, where there is one."""
+        steps = self.trainer.max_steps
+        return None if steps is None or steps < 0 else steps
+
     def facts(self) -> dict[str, str]:
         """What is about to be trained, by label."""
         devices = f"{self.trainer.world_size} x {self.device}, {self.trainer.precision}"
@@ -77,6 +83,8 @@ def prepare(experiment: Experiment, *, resume: Resume | None, report: Report) ->
         load_resumed_weights(method, resume)
         if experiment.remove_pretransform_weight_norm is None:  # else these are not its weights
             method.check_data(data)
+    if experiment.max_steps is None and data.batches is not None:
+        trainer.fit_loop.epoch_loop.max_steps = data.batches // experiment.accum_batches
     if experiment.runtime.compile:
         for network in method.networks():
             network.compile()

@@ -72,7 +72,7 @@ def claimed(ready: Prepared, *, origins: Mapping[str, str]) -> Iterator[Record]:
             created=before.created if before else now(),
             parent=str(parent) if parent else None,
             headline=ready.method.headline,
-            max_steps=experiment.max_steps,
+            max_steps=ready.max_steps,
         )
         if before is not None:
             record.seconds, record.best = before.seconds, before.best

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from sat_config import Experiment, UserError
 from sat_models.files import replacing
 
 DESCRIPTION = ("config.toml", "config.json", "origins.json", "data.json", "environment.json")
+RESOLVED_YAML = "resolved_config.yaml"
+"""The configuration once more, for those who wrote theirs as YAML."""
+
 PACKAGES = (
     "sat-config",
     "sat-models",
@@ -158,6 +162,9 @@ class RunFolder:
         )
         for name, text in zip(DESCRIPTION, texts, strict=True):
             _write(self.path / name, text)
+        if any(re.search(r"\.ya?ml(:\d+)?$", place) for place in origins.values()):
+            text = sat_config.dumps(experiment, format="yaml")
+            _write(self.path / RESOLVED_YAML, text)
 
     def create(self) -> None:
         """Make the folder.

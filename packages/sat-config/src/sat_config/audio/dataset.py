@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -24,6 +24,8 @@ class DatasetNode(Node, kw_only=True, tag_field="dataset_type"):
     Attributes:
         drop_last: Leave out the last batch of an epoch when it is not full.
     """
+
+    latent_keys: ClassVar[tuple[str, ...] | None] = ()
 
     drop_last: bool = True
 
@@ -146,6 +148,8 @@ class ShardFolder(Node, kw_only=True):
         custom_metadata_module: Python file whose `get_custom_metadata(info, audio)` adds to the
             metadata of each item; runs only where the process allows custom code.
     """
+
+    harmless_keys: ClassVar[tuple[str, ...]] = ("profile",)
 
     id: Annotated[str, Meta(min_length=1)]
     s3_path: Annotated[str, Meta(pattern=r"^s3://.+")] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -18,6 +18,8 @@ class PretransformNode(Node, kw_only=True, tag_field="type"):
     Attributes:
         enable_grad: Train its weights along with the model.
     """
+
+    training_keys: ClassVar[tuple[str, ...]] = ("enable_grad",)
 
     enable_grad: bool = False
 
@@ -70,6 +72,8 @@ class AutoencoderPretransformNode(PretransformNode, kw_only=True, tag="autoencod
             memory.
     """
 
+    training_keys: ClassVar[tuple[str, ...]] = ("iterate_batch",)
+
     config: autoencoder.AutoencoderConfig
     scale: PositiveFloat = 1.0
     model_half: bool = False
@@ -117,6 +121,8 @@ class WaveletConfig(Node, kw_only=True):
         wavelet: Filters, by their name in PyWavelets; longer ones separate better.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("channels", "wavelet")
+
     channels: Positive
     levels: Annotated[int, Meta(ge=0, le=32)]
     wavelet: Literal["bior2.2", "bior2.4", "bior2.6", "bior2.8", "bior4.4", "bior6.8"]
@@ -156,6 +162,8 @@ class PQMFConfig(Node, kw_only=True):
         num_bands: Bands of equal width.
         channels: Channels of the audio.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("attenuation", "num_bands")
 
     attenuation: Positive = 100
     num_bands: Literal[2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
@@ -199,6 +207,8 @@ class DACPretrainedConfig(Node, kw_only=True):
             decoded; else they are quantized at once.
         chunked: A key of SAT's files.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("model_type", "model_bitrate")
 
     model_type: Literal["44khz", "24khz", "16khz"] = "44khz"
     model_bitrate: Literal["8kbps", "16kbps"] = "8kbps"
@@ -291,6 +301,8 @@ class AudiocraftPretrainedConfig(Node, kw_only=True):
         quantize_on_decode: A key of SAT's files.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("model_type",)
+
     model_type: Annotated[str, Meta(min_length=1)] = "facebook/encodec_32khz"
     scale: Annotated[
         PositiveFloat, Meta(extra={"inert": "latents of this codec are not scaled, in SAT neither"})
@@ -362,6 +374,8 @@ class PatchedConfig(Node, kw_only=True):
         oversampling: Factor by which audio is resampled before it is folded; frames get as many
             times shorter.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("channels", "patch_size", "oversampling")
 
     channels: Positive
     patch_size: Positive

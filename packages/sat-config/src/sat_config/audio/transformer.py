@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -31,6 +31,8 @@ class AttentionConfig(Node, kw_only=True):
         feat_scale: Learn to scale the mean and the rest of the output apart.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("qk_norm", "differential", "feat_scale")
+
     qk_norm: Literal["none", "l2", "ln", "dyt"] = "none"
     differential: bool = False
     feat_scale: bool = False
@@ -47,6 +49,14 @@ class FeedForwardConfig(Node, kw_only=True):
         conv_kernel_size: Frames that such a convolution sees, odd.
         dim_out: Width that goes out; only the block's own can work.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "mult",
+        "no_bias",
+        "glu",
+        "use_conv",
+        "conv_kernel_size",
+    )
 
     mult: PositiveFloat = 4.0
     no_bias: bool = False
@@ -65,6 +75,8 @@ class NormConfig(Node, kw_only=True):
         force_fp32: Normalise in float32 whatever the precision of the rest.
         eps: Added to the variance; larger is more robust to near-silent input.
     """
+
+    training_keys: ClassVar[tuple[str, ...]] = ("bias", "fix_scale")
 
     bias: bool = False
     fix_scale: bool = False
@@ -93,6 +105,20 @@ class TransformerOptions(Node, kw_only=True):
         ff_kwargs: Feed-forward networks.
         norm_kwargs: Layer norms.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "final_cross_attn_ix",
+        "rotary_pos_emb",
+        "conformer",
+        "use_sinusoidal_emb",
+        "use_abs_pos_emb",
+        "abs_pos_emb_max_length",
+        "num_memory_tokens",
+        "remove_norms",
+        "add_rope",
+        "layer_scale",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = ("zero_init_branch_outputs",)
 
     final_cross_attn_ix: LayerIndex = -1
     rotary_pos_emb: bool = True
@@ -139,6 +165,16 @@ class DiTOptions(TransformerOptions, kw_only=True):
         causal: Tokens see only earlier ones.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "embed_dim",
+        "depth",
+        "num_heads",
+        "patch_size",
+        "global_cond_type",
+        "timestep_cond_type",
+        "timestep_embed_dim",
+    )
+
     embed_dim: Positive = 768
     depth: Positive = 12
     num_heads: Positive = 8
@@ -168,6 +204,8 @@ class DiTUncondConfig(DiTOptions, kw_only=True):
         diffusion_objective: What the network predicts and how it is sampled.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("in_channels",)
+
     in_channels: Positive
     diffusion_objective: Objective = "v"
 
@@ -186,6 +224,16 @@ class DiTConfig(DiTOptions, kw_only=True):
         prepend_cond_dim: Width of the conditions put before the input; 0 for none.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "io_channels",
+        "cond_token_dim",
+        "project_cond_tokens",
+        "global_cond_dim",
+        "input_concat_dim",
+        "prepend_cond_dim",
+    )
+    harmless_keys: ClassVar[tuple[str, ...]] = ("project_global_cond",)
+
     io_channels: Positive = 32
     cond_token_dim: NonNegative = 0
     project_cond_tokens: bool = True
@@ -203,6 +251,8 @@ class DiTAutoencoderConfig(DiTOptions, kw_only=True):
         input_concat_dim: Channels of the latents, or of what the decoder makes of them.
         diffusion_objective: What the network predicts. SAT trains v whatever stands here.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("io_channels", "input_concat_dim")
 
     io_channels: Positive = 32
     input_concat_dim: NonNegative = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from sat_models.data.storage import LocalStorage, Storage
 from sat_models.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -77,11 +78,22 @@ def read_details(folder: str | Path) -> LatentDetails:
     Raises:
         DataError: Its details are damaged, or of a version of ours that is not known.
     """
-    path = Path(folder) / DETAILS
-    if not path.is_file():
-        return LatentDetails(folder=str(folder))
+    return details_in(LocalStorage(str(folder)))
+
+
+def details_in(storage: Storage) -> LatentDetails:
+    """The same of a folder or of a bucket's prefix; nothing is known where it has no details.
+
+    Raises:
+        DataError: They are damaged, or of a version of ours that is not known.
+    """
+    path = storage.where(DETAILS)
     try:
-        details = msgspec.json.decode(path.read_bytes(), type=LatentDetails)
+        content = storage.read(DETAILS, 0, None)
+    except OSError:
+        return LatentDetails(folder=storage.location)
+    try:
+        details = msgspec.json.decode(content, type=LatentDetails)
     except msgspec.MsgspecError as error:
         raise DataError(f"{path}: does not describe latents: {error}") from error
     if (details.format, details.version) not in (("", 0), (FORMAT, VERSION)):
@@ -89,7 +101,7 @@ def read_details(folder: str | Path) -> LatentDetails:
             f"{path}: describes {details.format} version {details.version}; this program reads"
             f" {FORMAT} version {VERSION}"
         )
-    return msgspec.structs.replace(details, folder=str(folder))
+    return msgspec.structs.replace(details, folder=storage.location)
 
 
 def read_manifest(folder: str | Path) -> list[LatentEntry]:

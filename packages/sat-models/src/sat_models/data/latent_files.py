@@ -138,8 +138,11 @@ class LatentSource:
         """
         rate, hop = self.details.sample_rate, self.details.hop_length
         begin = float(metadata.get("seconds_start") or 0.0)
-        if rate is not None and hop is not None and self.start_sample is not None:
-            sample = self.start_sample + frame * hop
+        start = self.start_sample
+        if start is None and isinstance(metadata.get("start_sample"), int):
+            start = metadata["start_sample"]
+        if rate is not None and hop is not None and start is not None:
+            sample = start + frame * hop
             return float(sample // rate), sample
         seconds = begin + frame * self._seconds_per_frame(metadata)
         return float(math.floor(seconds)), int(seconds * float(metadata.get("sample_rate") or 0))

@@ -6,7 +6,6 @@ Only this module knows where bytes come from; everything above it says which one
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,8 +117,13 @@ class S3Storage(Storage):
     def find(self, suffixes: Collection[str]) -> list[Found]:
         """All objects whose name ends in one of the suffixes, sorted by name."""
         root = self.location.removeprefix("s3://").rstrip("/")
-        with _explained(self.location):
+        try:
             listed = self._files().find(root, detail=True)
+        except _refusals() as error:
+            raise DataError(
+                f"{self.location}: cannot be listed: {error}; check the address, the profile and"
+                " its rights"
+            ) from error
         found = []
         for path, facts in listed.items():
             name = str(path)[len(root) :].lstrip("/")
@@ -132,7 +136,10 @@ class S3Storage(Storage):
 
     def read(self, name: str, start: int, stop: int | None) -> bytes:
         """Some bytes of an object."""
-        content: bytes = self._files().cat_file(self.where(name), start=start, end=stop)
+        try:
+            content: bytes = self._files().cat_file(self.where(name), start=start, end=stop)
+        except _refusals() as error:
+            raise OSError(str(error)) from error
         return content
 
     def open(self, name: str) -> IO[bytes]:
@@ -162,17 +169,14 @@ def _file_system(profile: str | None, _process: int) -> "s3fs.S3FileSystem":
         raise MissingExtraError(
             "reading from s3:// needs s3fs: pip install 'sat-models[s3]'"
         ) from error
-    return s3fs.S3FileSystem(profile=profile, skip_instance_cache=True)
+    return s3fs.S3FileSystem(profile=profile, skip_instance_cache=True, use_listings_cache=False)
 
 
-@contextmanager
-def _explained(location: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{location}: cannot be listed: {error}; check the address, the profile and its rights"
-        ) from error
+def _refusals() -> tuple[type[Exception], ...]:
+    """What a bucket's library raises when it cannot do what it is asked."""
+    from botocore.exceptions import BotoCoreError
+
+    return (OSError, BotoCoreError)
 
 
 def _scan(

@@ -83,7 +83,7 @@ def build_callbacks(ready: Prepared, *, report: Report, record: Record) -> Callb
         metrics=metrics,
         guard=guard,
         checkpoints=checkpoints,
-        progress=ShowProgress(metrics, report=report, max_steps=experiment.max_steps),
+        progress=ShowProgress(metrics, report=report, max_steps=ready.max_steps),
         validation=validation,
         demos=Demos(data.demos, run=run, stop=stop),
         speed=Speed(items_per_step=items),
