@@ -403,20 +403,20 @@ def test_messages_in_full(toy, write):
 top.toml:2:1: error[unknown-key]: unknown key 'sed' in the root of the document
     2 | sed = 3
       | ^
-      = allowed: {allowed}
       = try: seed
+      = allowed: {allowed}
 
 top.toml:3:14: error[bad-value]: batch_size is "8"
     3 | batch_size = "8"
       |              ^
-      = allowed: an integer at least 1
       = try: 8
+      = allowed: an integer at least 1
 
 top.toml:6:8: error[bad-tag]: "circ" is no shape that is known here
     6 | kind = "circ"
       |        ^
-      = allowed: "circle", "square", "quad"
       = try: "circle"
+      = allowed: "circle", "square", "quad"
 
 top.toml:8:1: error[missing-key]: child lacks the key 'needed'
     8 | [child]
@@ -454,3 +454,20 @@ def test_problem_of_an_override_names_the_word(toy, write):
 )  # fmt: skip
 def test_what_an_annotation_takes_in_words(annotation, words):
     assert diagnose.describe(annotation) == words
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {f"k{number}": 1 for number in range(3000)},
+        {"parts": [{"id": 3}] * 3000},
+        {"grid": [["x"] * 3000]},
+        {"numbers": {f"k{number}": "x" for number in range(3000)}},
+    ],
+    ids=["keys", "tables", "list", "table"],
+)
+def test_no_more_than_a_thousand_problems_are_looked_for(toy, tree):
+    found = loading.check({"toy_type": "plain", **tree}).errors
+    assert len(found) == diagnose.MOST + 1
+    assert {p.code for p in found[-2:]} > {"too-many-problems"}
+    assert found[-1].message == "there are more problems than these 1000, which were found first"

@@ -19,15 +19,31 @@ from sat_config.hints import choices, nearest
 from sat_config.layers import Folded, Origin
 from sat_config.schema import Slot
 
+MOST = 1000
+"""Problems after which no more are looked for: a file of that many is not what it is taken for."""
+
 
 def diagnose(folded: Folded) -> list[Problem]:
     """All problems of the folded table, rules of those nodes that decode by themselves included."""
-    return _Walk(folded).value(folded.tree, folded.slot, ()) if folded.slot else []
+    if folded.slot is None:
+        return []
+    walk = _Walk(folded)
+    found = walk.value(folded.tree, folded.slot, ())
+    if walk.full:
+        message = f"there are more problems than these {len(found)}, which were found first"
+        found.append(walk.problem("too-many-problems", (), message))
+    return found
 
 
 class _Walk:
     def __init__(self, folded: Folded) -> None:
         self.folded = folded
+        self.count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether enough has been found."""
+        return self.count >= MOST
 
     # -------------------------------------------------------------------------------- dispatch
 
@@ -42,7 +58,11 @@ class _Walk:
             inner, pairs = slot.item, enumerate(value)
         elif isinstance(value, dict) and slot.values is not None:
             inner, pairs = slot.values, value.items()
-        found = [p for key, item in pairs for p in self.value(item, inner, (*path, key))]
+        found: list[Problem] = []
+        for key, item in pairs:
+            found += self.value(item, inner, (*path, key))
+            if self.full:
+                break
         return found or self.leaf(value, slot, path)
 
     # --------------------------------------------------------------------------------- tables
@@ -63,6 +83,8 @@ class _Walk:
                 problems.append(self.unknown_key(key, cls, value, path))
             else:
                 problems += self.value(item, known[key].slot, (*path, key))
+            if self.full:
+                return problems
         for field in known.values():
             if field.required and field.key not in value:
                 problems.append(self.missing_key(field.key, field.slot, value, path, tag))
@@ -209,6 +231,7 @@ class _Walk:
         origin: Origin | None = None,
         level: typing.Literal["error", "warning"] = "error",
     ) -> Problem:
+        self.count += 1
         return locate(
             self.folded,
             Problem(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import hints, positions, shipped, upgrade
+from sat_config import hints, positions, runs, shipped, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
@@ -84,6 +84,8 @@ class DocumentError(Exception):
 def read(path: str | os.PathLike[str]) -> Document:
     """Read a TOML, JSON or YAML file, a `defaults.ini`, or a shipped preset ("sat:NAME").
 
+    A run folder and `runs/NAME/latest` stand for the configuration in them.
+
     Raises:
         DocumentError: It cannot be read, is not what its suffix says, or holds what no
             configuration can (duplicate keys, NaN, dates, extreme nesting).
@@ -91,8 +93,10 @@ def read(path: str | os.PathLike[str]) -> Document:
     name = os.fspath(path)
     if name.startswith(shipped.PREFIX):
         name = _preset(name)
+    elif _suffix(name) not in SUFFIXES:
+        name = runs.find(name) or name
     text = _read_text(name)
-    language = SUFFIXES[name.lower().rpartition(".")[2]]
+    language = SUFFIXES[_suffix(name)]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
     return Document(source=source, data=_upgraded(data, source))
@@ -168,7 +172,9 @@ def _read_text(name: str) -> str:
     def refuse(code: str, message: str, suggestion: str | None = None) -> DocumentError:
         return DocumentError(Problem(code=code, message=message, file=name, suggestion=suggestion))
 
-    if name.lower().rpartition(".")[2] not in SUFFIXES or "." not in name:
+    if os.path.isdir(name):
+        raise refuse("not-a-file", "this is a folder, not a file", runs.advice(name))
+    if _suffix(name) not in SUFFIXES:
         raise refuse(
             "unknown-format",
             f"{os.path.basename(name)!r} is not .toml, .json, .yaml or .ini",
@@ -179,8 +185,6 @@ def _read_text(name: str) -> str:
             raw = file.read()
     except FileNotFoundError:
         raise refuse("missing-file", "there is no such file", _similar_file(name)) from None
-    except IsADirectoryError:
-        raise refuse("not-a-file", "this is a folder, not a file") from None
     except OSError as error:
         raise refuse("unreadable", f"cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name that no file can have
@@ -194,6 +198,10 @@ def _read_text(name: str) -> str:
     if not text.strip():
         raise refuse("empty-file", "the file is empty")
     return text
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1][1:].lower()
 
 
 def _preset(name: str) -> str:

@@ -126,7 +126,7 @@ def _render_one(problem: Problem, colour: bool) -> str:
         shown, caret = _excerpt(problem.source_line, problem.column or 1)
         gutter = f"{problem.line:>5} | "
         lines += [f"{gutter}{shown}", " " * (len(gutter) - 2) + f"| {caret}"]
-    labelled = (("allowed", problem.allowed), ("try", problem.suggestion), ("note", problem.note))
+    labelled = (("try", problem.suggestion), ("allowed", problem.allowed), ("note", problem.note))
     lines += [f"      = {label}: {_printable(text)}" for label, text in labelled if text]
     return "\n".join(lines)
 
