@@ -130,8 +130,8 @@ def load(
     return config
 
 
-def load_model(path: StrPath, overrides: Sequence[str] = ()) -> Experiment:
-    """Load a model document, such as stable-audio-tools' `model_config.json`.
+def load_model(path: StrPath | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
+    """Load a model document, such as stable-audio-tools' `model_config.json`, or plain data.
 
     Broken rules are warnings here: the question is whether this is a document.
 

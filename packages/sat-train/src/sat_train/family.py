@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -77,14 +78,17 @@ class Method(pl.LightningModule, ABC):
     it (`losses`). Steps are taken here, by manual optimization: accumulation, clipping, schedules
     and the record are the same for all methods, with one optimizer or with two that alternate.
 
-    Every batch seeds torch's generators by its number, so what a step draws does not depend on
-    what ran before it: a run that was stopped and resumed takes the steps it would have taken.
+    Every batch seeds torch's generators, and `rng`, by its number, so what a step draws does not
+    depend on what ran before it: a run that was stopped and resumed takes the steps it would have
+    taken.
 
     Attributes:
         headline: The validation figure that a report shows; lower is better.
         settings: How steps are taken.
         demo_every: Steps between demos; 0 leaves only those at the end.
         batches_seen: Batches taken from the data so far, resumed runs included.
+        batch_number: That of the current batch among those of all processes.
+        rng: Source of what is drawn in Python.
         callbacks: What the trainer is to call around its steps, in this order.
         last: What became of the last batch; None before the first.
     """
@@ -97,6 +101,8 @@ class Method(pl.LightningModule, ABC):
         self.settings = settings
         self.demo_every = demo_every
         self.batches_seen = 0
+        self.batch_number = 0
+        self.rng = Random(settings.seed)
         self.callbacks: list[pl.Callback] = []
         self.last: Step | None = None
         self._updaters: list[Updater] = []
@@ -212,8 +218,10 @@ class Method(pl.LightningModule, ABC):
         """Seed what the step will draw, differently on every process."""
         if isinstance(batch, Numbered):
             self.batches_seen = batch.number
-        number = self.batches_seen * self.trainer.world_size + self.global_rank
-        torch.manual_seed((self.settings.seed * 2**40 + number) % 2**63)
+        self.batch_number = self.batches_seen * self.trainer.world_size + self.global_rank
+        seed = (self.settings.seed * 2**40 + self.batch_number) % 2**63
+        torch.manual_seed(seed)
+        self.rng.seed(seed)
         self.batches_seen += 1
 
     def on_device(self, batches: Iterable[Any]) -> Iterator[Any]:
@@ -255,6 +263,7 @@ def evaluating(method: Method) -> Iterator[None]:
     try:
         with torch.no_grad(), method.trainer.precision_plugin.forward_context():
             torch.manual_seed(method.settings.seed % 2**63)
+            method.rng.seed(method.settings.seed)
             yield
     finally:
         for module, mode in modes.items():
