@@ -403,20 +403,20 @@ def test_messages_in_full(toy, write):
 top.toml:2:1: error[unknown-key]: unknown key 'sed' in the root of the document
     2 | sed = 3
       | ^
-      = allowed: {allowed}
       = try: seed
+      = allowed: {allowed}
 
 top.toml:3:14: error[bad-value]: batch_size is "8"
     3 | batch_size = "8"
       |              ^
-      = allowed: an integer at least 1
       = try: 8
+      = allowed: an integer at least 1
 
 top.toml:6:8: error[bad-tag]: "circ" is no shape that is known here
     6 | kind = "circ"
       |        ^
-      = allowed: "circle", "square", "quad"
       = try: "circle"
+      = allowed: "circle", "square", "quad"
 
 top.toml:8:1: error[missing-key]: child lacks the key 'needed'
     8 | [child]
