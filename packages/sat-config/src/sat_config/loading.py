@@ -79,6 +79,8 @@ def check(
     path: StrPath | Mapping[str, Any] | Document | None,
     overrides: Sequence[str] = (),
     layers: Sequence[StrPath] = (),
+    *,
+    may_run: bool = True,
 ) -> Report:
     """Load an experiment and report instead of raising.
 
@@ -87,8 +89,9 @@ def check(
             everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
+        may_run: Whether broken rules are errors; they are warnings for what is only read.
     """
-    return _check([path, *layers], overrides, None, may_run=True)
+    return _check([path, *layers], overrides, None, may_run=may_run)
 
 
 def check_composed(data: Mapping[str, Any], origin_of: Callable[[Path], Origin]) -> Report:
