@@ -55,6 +55,10 @@ class DataModule(ABC):
     def describe(self) -> Mapping[str, str]:
         """What there is, in words, by what it is for: "data", "validation"."""
 
+    def ids_of(self, batch: Any) -> Sequence[str]:  # noqa: ANN401 - a family's own batches
+        """What the items of a training batch are called, for records of what went wrong."""
+        return ()
+
     def record(self) -> Mapping[str, object]:
         """What the run notes of it, as JSON knows it; empty for nothing."""
         return {}
@@ -165,16 +169,34 @@ class Method(pl.LightningModule, ABC):
         frozen = f", {format_count(trained)} of them trained" if trained < total else ""
         return f"{format_count(total)} weights{frozen}"
 
+    @contextmanager
+    def only(self, part: Part) -> Iterator[None]:
+        """Weights of other parts need no gradients, which saves computing them."""
+        others = [w for other in self.parts if other.name != part.name for w in other.weights()]
+        for weight in others:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in others:
+                weight.requires_grad_(True)
+
+    def networks(self) -> Sequence[nn.Module]:
+        """What `runtime.compile` compiles: modules that are called as such in every step."""
+        return [module for part in self.parts for module in part.modules]
+
     # ------------------------------------------------------------------------ Lightning's hooks
 
     def training_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - as `losses`
         """Add the gradients of a batch; take a step when enough have been added up."""
         index = self.turn(self.global_step)
         part = self.parts[index]
-        with self._only(part):
+        with self.only(part):
             losses = self.losses(batch, part)
             total = losses.total
-            self.manual_backward(total / self.settings.accumulate)
+            # A loss that is not finite spoils the gradients, on all devices, whatever they are.
+            usable = torch.where(total.detach().isfinite(), 1.0, math.nan)
+            self.manual_backward(total * usable / self.settings.accumulate)
         self._accumulated += 1
         norm = rate = None
         if self._accumulated == self.settings.accumulate:
@@ -241,18 +263,6 @@ class Method(pl.LightningModule, ABC):
         if scheduler is not None:
             scheduler.step()
         return self._gradient_norm
-
-    @contextmanager
-    def _only(self, part: Part) -> Iterator[None]:
-        """Weights of other parts need no gradients, which saves computing them."""
-        others = [w for other in self.parts if other.name != part.name for w in other.weights()]
-        for weight in others:
-            weight.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for weight in others:
-                weight.requires_grad_(True)
 
 
 @contextmanager
