@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sat_config.audio.dataset import Folder, PreEncodedNode
+from sat_config.audio.dataset import LatentFolder, PreEncodedNode
 from sat_models.data.build import build_dataset
 from sat_models.data.ledger import Ledger
 from sat_preencode import PreencodeError, StoreError, cli
@@ -31,7 +31,7 @@ def test_half_a_model_makes_half_latents_near_the_whole_ones(world):
 
 def test_half_latents_are_read_as_float32(world):
     world.preencode(**world.with_table(model_half=True))
-    folder = PreEncodedNode(datasets=(Folder(id="latents", path=str(world.latents)),))
+    folder = PreEncodedNode(datasets=(LatentFolder(id="latents", path=str(world.latents)),))
     dataset = build_dataset(
         folder,
         sample_rate=8000,

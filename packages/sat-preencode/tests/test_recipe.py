@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 import sat_config
-from sat_config.audio.dataset import Folder, PreEncodedNode
+from sat_config.audio.dataset import LatentFolder, PreEncodedNode
 from sat_models.audio import read_audio
 from sat_models.build import build_model
 from sat_models.checkpoint import load_weights, open_checkpoint, save_checkpoint
@@ -66,7 +66,7 @@ def test_details_hold_the_whole_experiment_and_both_fingerprints(world):
 def test_latent_folder_is_what_training_reads(world):
     result = world.preencode()
     dataset = build_dataset(
-        PreEncodedNode(datasets=(Folder(id="latents", path=str(world.latents)),)),
+        PreEncodedNode(datasets=(LatentFolder(id="latents", path=str(world.latents)),)),
         sample_rate=8000,
         sample_size=256,
         channels=2,
@@ -256,7 +256,7 @@ def test_item_that_could_not_be_read_is_tried_again_next_time(world):
     soundfile.write(path, samples, rate, subtype="FLOAT")
     world.preencode()
     path.write_bytes(whole)
-    assert world.preencode().encoded == 1
+    assert world.preencode().encoded == 4  # it is another file than the one with the bad value
     (world.latents / "bad_files.jsonl").unlink()
     assert world.files() == reference
 

@@ -62,6 +62,8 @@ def test_run_folder_holds_everything(finished):
     assert environment["device"].startswith("cpu")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {name for name in names if not name.startswith("logs/tensorboard/")} == {
+        ".lock",
+        "summary.json",
         "config.toml",
         "config.json",
         "origins.json",
@@ -372,15 +374,6 @@ def test_unreadable_file_is_left_out_and_written_down(autoencoder_document, clip
 def test_run_without_bad_files_has_no_ledger(finished):
     result, _ = finished
     assert not (result.run_folder / "bad_files.jsonl").exists()
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [{"logger": "wandb"}, {"strategy": "ddp"}, {"runtime": {"compile": True}}, {"save_top_k": 3}],
-)
-def test_run_key_that_nothing_acts_on_is_refused(setting, autoencoder_document, tmp_path):
-    (key,) = setting
-    refused(autoencoder_document, UserError, f"does not act on {key}", tmp_path, **setting)
 
 
 def test_metadata_module_is_refused(autoencoder_document, tmp_path):

@@ -69,7 +69,9 @@ def test_every_scheduler_is_stepped_with_an_optimizer(node):
 )
 def test_settings_have_torchs_names(node, made):
     config = inspect.get_annotations(node, eval_str=False)["config"]
-    fields = msgspec.structs.fields(getattr(sys.modules[node.__module__], config))
+    if isinstance(config, str):  # which it is until the schema has been asked for it
+        config = getattr(sys.modules[node.__module__], config)
+    fields = msgspec.structs.fields(config)
     assert {field.name for field in fields} <= set(inspect.signature(made).parameters)
 
 

@@ -1,6 +1,8 @@
 """A model family from another field, as a package from outside would bring it: fits a line."""
 
+import os
 from collections.abc import Iterable
+from itertools import count
 
 import torch
 
@@ -16,6 +18,7 @@ from sat_train.steps import Losses, Part, StepSettings, Updater
 class LineModel(Node, kw_only=True):
     name: str
     features: Positive = 3
+    poisoned: tuple[int, ...] = ()
 
 
 class LineTraining(Node, kw_only=True):
@@ -34,35 +37,42 @@ class PlainLine(LineExperiment, kw_only=True):
 
 
 class LineData(DataModule):
-    def __init__(self, *, first_batch: int, batch_size: int, features: int) -> None:
-        self.first_batch = first_batch
-        self.batch_size = batch_size
-        self.features = features
-        self.validation = [self.batch(-1)]
+    """Item `i` follows from `i`; batches are cut from the items in turn, by all processes."""
+
+    def __init__(self, experiment, *, first_batch, rank, world_size):
+        self.size = experiment.batch_size
+        self.model = experiment.model
+        self.numbers = first_batch * world_size + rank, world_size
+        self.validation = [self.batch(10**6)]
         self.demos = self.validation
 
     @property
     def train(self):
-        return _Endless(self)
+        return Endless(self)
 
     def batch(self, number: int):
-        generator = torch.Generator().manual_seed(number + 1)
-        x = torch.randn(self.batch_size, self.features, generator=generator)
-        return {"x": x, "y": x.sum(1)}
+        items = range(number * self.size, (number + 1) * self.size)
+        x = torch.stack([self.item(index) for index in items])
+        y = x.sum(1) * (float("nan") if number in self.model.poisoned else 1.0)
+        return {"x": x, "y": y, "items": tuple(items)}
+
+    def item(self, index: int):
+        generator = torch.Generator().manual_seed(index)
+        return torch.randn(self.model.features, generator=generator)
+
+    def ids_of(self, batch):
+        return [f"line/{index}" for index in batch["items"]]
 
     def describe(self):
         return {"data": "made up"}
 
 
-class _Endless:
-    def __init__(self, data: LineData) -> None:
+class Endless:
+    def __init__(self, data):
         self.data = data
 
     def __iter__(self):
-        number = self.data.first_batch
-        while True:
-            yield self.data.batch(number)
-            number += 1
+        return (self.data.batch(number) for number in count(*self.data.numbers))
 
 
 class LineMethod(Method):
@@ -84,6 +94,9 @@ class LineMethod(Method):
         return Updater(torch.optim.SGD(part.weights(), lr=self.rate))
 
     def losses(self, batch, part):
+        if folder := os.environ.get("SAT_TOY_LOG"):
+            with open(os.path.join(folder, f"{os.getpid()}.items"), "a") as file:
+                print(*batch["items"], file=file)
         return Losses({"mse": self.error(batch)})
 
     def validate(self, batches: Iterable):
@@ -104,11 +117,7 @@ def _model(experiment: PlainLine):
 
 @build_datamodule.register
 def _data(experiment: LineExperiment, *, ledger, first_batch, rank, world_size):
-    return LineData(
-        first_batch=first_batch,
-        batch_size=experiment.batch_size,
-        features=experiment.model.features,
-    )
+    return LineData(experiment, first_batch=first_batch, rank=rank, world_size=world_size)
 
 
 @build_training.register

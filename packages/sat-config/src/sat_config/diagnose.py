@@ -178,7 +178,8 @@ class _Walk:
             f"{where} lacks the key {key!r}",
             allowed=describe(slot.annotation),
             at_key=True,
-            origin=trace.find((*path, tag)) if tag and tagged else trace.find_last(path),
+            origin=trace.removal((*path, key))
+            or (trace.find((*path, tag)) if tag and tagged else trace.find_last(path)),
         )
 
     # --------------------------------------------------------------------------------- leaves

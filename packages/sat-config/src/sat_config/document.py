@@ -30,7 +30,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         name: How messages call it.
         folder: What relative paths in it start from.
         text: Its content.
-        language: "toml", "json", "yaml" or "ini"; "" for what has no lines (an override).
+        language: "toml", "json", "yaml", "ini" or "override"; "" for what has no text.
     """
 
     name: str
@@ -38,7 +38,9 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
     text: str = ""
     language: str = ""
 
-    def locate(self, path: Path, *, value: bool = False) -> tuple[int, int, str | None] | None:
+    def locate(
+        self, path: Path, *, value: bool = False
+    ) -> tuple[int | None, int, str | None] | None:
         """Line, column and text of the line where `path`, or the nearest table above it, stands."""
         if not self.language or len(self.text) > LONGEST_SCANNED:
             return None
@@ -51,8 +53,10 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         place = places[path]
         return self.at_offset(place.value if value and path == whole else place.key)
 
-    def at_offset(self, offset: int) -> tuple[int, int, str | None]:
-        """Line, column and text of the line of an offset into the text."""
+    def at_offset(self, offset: int) -> tuple[int | None, int, str | None]:
+        """Line, column and text of the line of an offset into the text; a word has no lines."""
+        if self.language == "override":
+            return None, offset + 1, self.text
         if "starts" not in self.__dict__:
             self.__dict__["starts"] = positions.line_starts(self.text)
         return positions.line_and_column(self.text, offset, self.__dict__["starts"])
@@ -284,7 +288,7 @@ def _parse_yaml(source: Source) -> object:
             )
         ) from None
     except yaml_text.YamlError as error:
-        line, column, shown = source.at_offset(error.offset)
+        line, column, shown = positions.line_and_column(source.text, error.offset)
         if error.code == "syntax":
             raise _syntax_error(source, str(error), line, column, "YAML") from None
         raise DocumentError(

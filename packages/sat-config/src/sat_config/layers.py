@@ -68,7 +68,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False):
     def place(self) -> str:
         """`file:line`, or the command-line word."""
         found = self.source.locate(self.path)
-        return f"{self.source.name}:{found[0]}" if found else self.source.name
+        return f"{self.source.name}:{found[0]}" if found and found[0] else self.source.name
 
 
 class Trace(msgspec.Struct, eq=False):
@@ -79,12 +79,16 @@ class Trace(msgspec.Struct, eq=False):
         children: Parts that were set apart from the whole.
         previous: What this one replaced.
         added: Who last added keys to it, if it is a table and that was somebody else.
+        value: What was there, once it has been replaced or removed.
+        gone: Whether nothing is there any more; the origin is then who removed it.
     """
 
     origin: Origin
     children: dict[str | int, "Trace"] = {}
     previous: "Trace | None" = None
     added: Origin | None = None
+    value: Any = None
+    gone: bool = False
 
     def find(self, path: Path) -> Origin:
         """The origin of the value at `path` below here."""
@@ -92,6 +96,15 @@ class Trace(msgspec.Struct, eq=False):
         while rest and rest[0] in node.children:
             node, rest = node.children[rest[0]], rest[1:]
         return Origin(node.origin.source, (*node.origin.path, *rest))
+
+    def removal(self, path: Path) -> Origin | None:
+        """Who removed what was at `path` below here; None if nothing was removed."""
+        node = self
+        for key in path:
+            if key not in node.children:
+                return None
+            node = node.children[key]
+        return node.origin if node.gone else None
 
     def find_last(self, path: Path) -> Origin:
         """The origin of the newest keys of the table at `path` below here."""
@@ -388,7 +401,7 @@ class _Merge:
         path: Path,
         later: Sequence[Table],
     ) -> None:
-        drop_foreign(base, over, slot, trace)
+        drop_foreign(base, over, slot, trace, lambda keys: self.origin_of((*path, *keys)))
         tagged = _tagged({**base, **over}, slot, (base, *later))
         for key, value in over.items():
             here = (*path, key)
@@ -425,10 +438,19 @@ def _tagged(table: Table, slot: Slot | None, others: Sequence[Table]) -> Table:
 
 def replace(table: Any, key: str | int, value: Any, trace: Trace, origin: Origin) -> None:  # noqa: ANN401
     """Set a value of a table or list; its trace remembers the one that it replaces."""
-    known = key in table if isinstance(table, dict) else True
-    previous = own(trace, key) if known else None
+    previous = trace.children.get(key)
+    if not isinstance(table, dict) or key in table:
+        previous = own(trace, key)
+        previous.value = table[key]
     trace.children[key] = Trace(origin, children={}, previous=previous)
     table[key] = value
+
+
+def remove(table: Table, key: str, trace: Trace, origin: Origin) -> None:
+    """Take a value out of a table; its trace remembers it, and who did that."""
+    previous = own(trace, key)
+    previous.value = table.pop(key)
+    trace.children[key] = Trace(origin, children={}, previous=previous, gone=True)
 
 
 def own(trace: Trace, key: str | int) -> Trace:
@@ -439,8 +461,22 @@ def own(trace: Trace, key: str | int) -> Trace:
     return trace.children[key]
 
 
-def drop_foreign(base: Table, over: Table, slot: Slot | None, trace: Trace) -> None:
-    """Remove what belongs to the old member when `over` changes the tag."""
+def drop_foreign(
+    base: Table,
+    over: Table,
+    slot: Slot | None,
+    trace: Trace,
+    origin_of: Callable[[Path], Origin],
+) -> None:
+    """Remove what belongs to the old member when `over` changes the tag.
+
+    Args:
+        base: The table of the old member; changed in place.
+        over: The new values; not changed.
+        slot: Where the table stands.
+        trace: Who set what in it.
+        origin_of: Function from a path in `over` to the `Origin` of the value there.
+    """
     if slot is None or slot.family is None:
         return
     family = slot.family
@@ -448,9 +484,8 @@ def drop_foreign(base: Table, over: Table, slot: Slot | None, trace: Trace) -> N
     if old is None or new is None or old == new:
         return
     shared = schema.fields(family.base)
-    for key in [key for key in base if key not in shared]:
-        del base[key]
-        trace.children.pop(key, None)
+    for key in [key for key in base if key not in shared and (key,) != family.tag_path]:
+        remove(base, key, trace, origin_of(family.tag_path))
 
 
 def placed(problem: Problem, path: Path, *, allowed: str | None = None) -> Problem:

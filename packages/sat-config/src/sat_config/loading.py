@@ -79,6 +79,8 @@ def check(
     path: StrPath | Mapping[str, Any] | Document | None,
     overrides: Sequence[str] = (),
     layers: Sequence[StrPath] = (),
+    *,
+    may_run: bool = True,
 ) -> Report:
     """Load an experiment and report instead of raising.
 
@@ -87,8 +89,9 @@ def check(
             everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
+        may_run: Whether broken rules are errors; they are warnings for what is only read.
     """
-    return _check([path, *layers], overrides, None, may_run=True)
+    return _check([path, *layers], overrides, None, may_run=may_run)
 
 
 def check_composed(data: Mapping[str, Any], origin_of: Callable[[Path], Origin]) -> Report:
@@ -203,9 +206,9 @@ def _check(
             expanded += layers.expand(found)
         except DocumentError as error:
             problems += error.problems
-    if problems:
+    if any(problem.code != "bad-override" for problem in problems):
         return Report(problems=tuple(problems))
-    return _decode_layers(expanded, later, kind, may_run=may_run)
+    return _decode_layers(expanded, later, kind, may_run=may_run, found=problems)
 
 
 def _open(path: StrPath | Mapping[str, Any] | Document | None) -> Document:
@@ -239,7 +242,7 @@ def _split_overrides(
         try:
             parsed = overrides.parse(word, origin)
         except overrides.OverrideError as error:
-            problems.append(overrides.problem(word, error, origin.source))
+            problems.append(overrides.problem(word, error, origin))
             continue
         (steering if parsed.path[0] in layers.LAYER_KEYS else later).append(parsed)
     return steering, later
@@ -258,7 +261,7 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
         try:
             overrides.apply(folded, override, adjust=adjust)
         except overrides.OverrideError as error:
-            problems.append(overrides.problem(override.word, error, override.origin.source))
+            problems.append(overrides.problem(override.word, error, override.origin))
     return problems
 
 
@@ -279,12 +282,14 @@ def _decode_layers(
     kind: type[msgspec.Struct] | None,
     *,
     may_run: bool,
+    found: Iterable[Problem] = (),
 ) -> Report:
-    problems: list[Problem] = []
+    problems = list(found)
     slot = schema.struct_slot(kind) if kind else roots.slot_of(expanded, problems)
     if slot is None:
         return Report(problems=tuple(problems))
     folded = layers.fold(expanded, slot)
+    folded.problems += problems
     folded.problems += _apply_all(folded, expanded, later)
     if any(layer.document.source.language == "json" for layer in expanded):
         folded.problems += asides.drop_comments(folded)
@@ -313,12 +318,7 @@ def _apply_all(
         try:
             overrides.apply(folded, override, unknown_ok=unknown_ok)
         except overrides.OverrideError as error:
-            source = override.origin.source
-            line, column, shown = source.locate(override.origin.path) or (None, None, None)
-            problem = overrides.problem(override.word, error, source)
-            problems.append(
-                msgspec.structs.replace(problem, line=line, column=column, source_line=shown)
-            )
+            problems.append(overrides.problem(override.word, error, override.origin))
     return problems
 
 
@@ -327,7 +327,8 @@ def _mounted(override: overrides.Override, layer: Layer) -> list[overrides.Overr
     depth = len(layer.take)
     if override.path[:depth] != layer.take:
         return []
-    return [msgspec.structs.replace(override, path=(*layer.at, *override.path[depth:]))]
+    path = (*layer.at, *override.path[depth:])
+    return [msgspec.structs.replace(override, path=path, starts=())]
 
 
 def _resolve_paths(folded: Folded) -> None:

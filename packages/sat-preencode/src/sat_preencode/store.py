@@ -10,9 +10,10 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ BAD_FILES = "bad_files.jsonl"
 
 
 class Entry(Item, kw_only=True):
-    """A finished item: a line of the manifest, and the latent's sidecar.
+    """A finished item: a line of the manifest, and part of the latent's sidecar.
 
     Attributes:
         sha256: Of the latent's file.
@@ -94,7 +95,8 @@ class LatentStore:
         """
         path = self.folder / DETAILS
         if path.exists():
-            self._compare(_read_settings(path), details.settings)
+            way_out = "set preencode.output_path to another folder"
+            self._compare(_read_details(path, way_out=way_out).settings, details.settings)
         elif any(not child.name.startswith(".") for child in self.folder.iterdir()):
             raise StoreError(
                 f"{self.folder} is not empty and has no {DETAILS}, so it is no latent folder; set"
@@ -108,19 +110,24 @@ class LatentStore:
         """The finished item as the folder has it, or None if it has to be made (again)."""
         path = self.folder / item.file
         try:
-            entry = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Entry)
+            table = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=dict[str, Any])
+            columns = {key: table[key] for key in Entry.__struct_fields__}
+            entry = msgspec.convert(columns, Entry)
             content = path.read_bytes()
             shape = np.load(io.BytesIO(content), allow_pickle=False).shape
-        except (OSError, ValueError, EOFError):  # msgspec's errors are ValueErrors
+        except (OSError, ValueError, EOFError, KeyError):  # msgspec's errors are ValueErrors
             return None
         expected = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
         return entry if entry == expected and shape == (self.latent_dim, item.frames) else None
 
-    def write(self, item: Item, latents: Float[np.ndarray, "d l"]) -> Entry:
+    def write(
+        self, item: Item, latents: Float[np.ndarray, "d l"], *, metadata: Mapping[str, Any]
+    ) -> Entry:
         """Write one item, latent first; a manifest that is there is out of date and goes.
 
         Args:
             item: What it is.
+            metadata: What is said of it, for conditioners; the manifest's columns are added.
             latents: Its latents; stored in the number format that they have.
 
         Raises:
@@ -139,7 +146,8 @@ class LatentStore:
         path = self.folder / item.file
         (self.folder / MANIFEST).unlink(missing_ok=True)
         write_whole(path, content)
-        write_whole(path.with_suffix(".json"), msgspec.json.encode(entry) + b"\n")
+        table = {**metadata, **msgspec.structs.asdict(entry)}
+        write_whole(path.with_suffix(".json"), msgspec.json.encode(table) + b"\n")
         return entry
 
     def write_manifest(self, entries: Iterable[Entry]) -> None:
@@ -190,9 +198,31 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_settings(path: Path) -> Settings:
+def read_folder(folder: Path) -> tuple[Details, list[Entry]]:
+    """What a finished folder says of itself, and its items, sorted by id.
+
+    Raises:
+        StoreError: It is no latent folder, not finished, or its list is damaged.
+    """
+    if not (folder / DETAILS).is_file():
+        raise StoreError(f"{folder} is no latent folder: it has no {DETAILS}")
+    details = _read_details(folder / DETAILS, way_out="encode again into another folder")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(
+            f"{folder} has no {MANIFEST}: it is not finished; give the command that made it again"
+        )
+    decoder = msgspec.json.Decoder(Entry)
+    try:
+        return details, [decoder.decode(line) for line in path.read_bytes().splitlines()]
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}); give the command that made it again"
+        ) from error
+
+
+def _read_details(path: Path, *, way_out: str) -> Details:
     content = path.read_bytes()
-    way_out = "set preencode.output_path to another folder"
     try:
         known = msgspec.json.decode(content, type=_Known)
     except msgspec.DecodeError as error:
@@ -205,6 +235,6 @@ def _read_settings(path: Path) -> Settings:
             f" version {VERSION}; {way_out}"
         )
     try:
-        return msgspec.json.decode(content, type=Details).settings
+        return msgspec.json.decode(content, type=Details)
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} is damaged ({error}); {way_out}") from error

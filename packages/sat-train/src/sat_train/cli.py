@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import sat_config
 from sat_config import commandline, custom_code
@@ -15,7 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 0 for fine, 1 for invalid input, 130 and 143 after SIGINT and SIGTERM.
+        The exit status: 0 for fine, 1 for invalid input or a run that failed, 128 and the signal's
+        number after a signal (0 if SLURM starts the job again).
 
     Raises:
         SystemExit: With status 2, for wrong usage.
@@ -30,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             report(found.problems)
         if found.errors:
             return 1
-        result = fit(found.config, origins=found.origins)
+        source = Path(request.file) if request.file else None
+        result = fit(found.config, origins=found.origins, source=source)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted before the first step; nothing to save", file=sys.stderr)
         return 130
-    return 128 + result.interrupted if result.interrupted else 0
+    return 128 + result.interrupted if result.interrupted and not result.requeued else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -72,6 +72,12 @@ class WeightAverage(nn.Module):
         self.initted.fill_(float(step > averaging.after))
         self._move(model, keep=0.0 if fresh else self._share(step - averaging.after))
 
+    def in_format(self, dtype: torch.dtype) -> nn.Module:
+        """The averaged model, to be used beside parts that compute in another number format."""
+        if all(weight.dtype == dtype for weight in self.ema_model.parameters()):
+            return self.ema_model
+        return copy.deepcopy(self.ema_model).to(dtype)
+
     def train(self, mode: bool = True) -> "WeightAverage":
         """Set the mode of this module; the copy stays in evaluation mode."""
         self.training = mode

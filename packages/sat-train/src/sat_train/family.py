@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -54,6 +55,10 @@ class DataModule(ABC):
     def describe(self) -> Mapping[str, str]:
         """What there is, in words, by what it is for: "data", "validation"."""
 
+    def ids_of(self, batch: Any) -> Sequence[str]:  # noqa: ANN401 - a family's own batches
+        """What the items of a training batch are called, for records of what went wrong."""
+        return ()
+
     def record(self) -> Mapping[str, object]:
         """What the run notes of it, as JSON knows it; empty for nothing."""
         return {}
@@ -77,14 +82,17 @@ class Method(pl.LightningModule, ABC):
     it (`losses`). Steps are taken here, by manual optimization: accumulation, clipping, schedules
     and the record are the same for all methods, with one optimizer or with two that alternate.
 
-    Every batch seeds torch's generators by its number, so what a step draws does not depend on
-    what ran before it: a run that was stopped and resumed takes the steps it would have taken.
+    Every batch seeds torch's generators, and `rng`, by its number, so what a step draws does not
+    depend on what ran before it: a run that was stopped and resumed takes the steps it would have
+    taken.
 
     Attributes:
         headline: The validation figure that a report shows; lower is better.
         settings: How steps are taken.
         demo_every: Steps between demos; 0 leaves only those at the end.
         batches_seen: Batches taken from the data so far, resumed runs included.
+        batch_number: That of the current batch among those of all processes.
+        rng: Source of what is drawn in Python.
         callbacks: What the trainer is to call around its steps, in this order.
         last: What became of the last batch; None before the first.
     """
@@ -97,6 +105,8 @@ class Method(pl.LightningModule, ABC):
         self.settings = settings
         self.demo_every = demo_every
         self.batches_seen = 0
+        self.batch_number = 0
+        self.rng = Random(settings.seed)
         self.callbacks: list[pl.Callback] = []
         self.last: Step | None = None
         self._updaters: list[Updater] = []
@@ -159,16 +169,34 @@ class Method(pl.LightningModule, ABC):
         frozen = f", {format_count(trained)} of them trained" if trained < total else ""
         return f"{format_count(total)} weights{frozen}"
 
+    @contextmanager
+    def only(self, part: Part) -> Iterator[None]:
+        """Weights of other parts need no gradients, which saves computing them."""
+        others = [w for other in self.parts if other.name != part.name for w in other.weights()]
+        for weight in others:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in others:
+                weight.requires_grad_(True)
+
+    def networks(self) -> Sequence[nn.Module]:
+        """What `runtime.compile` compiles: modules that are called as such in every step."""
+        return [module for part in self.parts for module in part.modules]
+
     # ------------------------------------------------------------------------ Lightning's hooks
 
     def training_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - as `losses`
         """Add the gradients of a batch; take a step when enough have been added up."""
         index = self.turn(self.global_step)
         part = self.parts[index]
-        with self._only(part):
+        with self.only(part):
             losses = self.losses(batch, part)
             total = losses.total
-            self.manual_backward(total / self.settings.accumulate)
+            # A loss that is not finite spoils the gradients, on all devices, whatever they are.
+            usable = torch.where(total.detach().isfinite(), 1.0, math.nan)
+            self.manual_backward(total * usable / self.settings.accumulate)
         self._accumulated += 1
         norm = rate = None
         if self._accumulated == self.settings.accumulate:
@@ -212,8 +240,10 @@ class Method(pl.LightningModule, ABC):
         """Seed what the step will draw, differently on every process."""
         if isinstance(batch, Numbered):
             self.batches_seen = batch.number
-        number = self.batches_seen * self.trainer.world_size + self.global_rank
-        torch.manual_seed((self.settings.seed * 2**40 + number) % 2**63)
+        self.batch_number = self.batches_seen * self.trainer.world_size + self.global_rank
+        seed = (self.settings.seed * 2**40 + self.batch_number) % 2**63
+        torch.manual_seed(seed)
+        self.rng.seed(seed)
         self.batches_seen += 1
 
     def on_device(self, batches: Iterable[Any]) -> Iterator[Any]:
@@ -234,18 +264,6 @@ class Method(pl.LightningModule, ABC):
             scheduler.step()
         return self._gradient_norm
 
-    @contextmanager
-    def _only(self, part: Part) -> Iterator[None]:
-        """Weights of other parts need no gradients, which saves computing them."""
-        others = [w for other in self.parts if other.name != part.name for w in other.weights()]
-        for weight in others:
-            weight.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for weight in others:
-                weight.requires_grad_(True)
-
 
 @contextmanager
 def evaluating(method: Method) -> Iterator[None]:
@@ -255,6 +273,7 @@ def evaluating(method: Method) -> Iterator[None]:
     try:
         with torch.no_grad(), method.trainer.precision_plugin.forward_context():
             torch.manual_seed(method.settings.seed % 2**63)
+            method.rng.seed(method.settings.seed)
             yield
     finally:
         for module, mode in modes.items():

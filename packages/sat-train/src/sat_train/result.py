@@ -17,6 +17,7 @@ class RunResult:
         objective: The smallest value that the method's headline figure had at any validation, for
             sweeps; None without validation data.
         interrupted: Number of the signal that ended training early, if one did.
+        requeued: Whether SLURM will start the job again.
     """
 
     run_folder: Path
@@ -25,6 +26,7 @@ class RunResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     objective: float | None = None
     interrupted: int | None = None
+    requeued: bool = False
 
     @property
     def folder(self) -> Path:

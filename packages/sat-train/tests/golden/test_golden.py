@@ -11,7 +11,7 @@ import sat_config
 from sat_config.audio.optimizer import AdamConfig, AdamNode, OptimizerGroup
 from sat_config.audio.scheduler import InverseLRConfig, InverseLRNode
 from sat_models.build import build_model
-from sat_models.data.batch import AudioBatch
+from sat_models.data.batch import AudioBatch, Item
 from sat_train.family import build_training
 from sat_train.optim import build_updater
 
@@ -35,13 +35,17 @@ NAMES = {
 SPECTRAL = ("mrstft_loss", "stft_loss_left", "stft_loss_right")
 """What SAT logs one by one and we as one term."""
 
-AUTOENCODERS = [case for case in golden.cases("training") if case.meta["type"] == "autoencoder"]
+CASES = golden.cases("training")
+AUTOENCODERS = [case for case in CASES if case.meta["type"] == "autoencoder"]
+DIFFUSION = [case for case in CASES if case.meta["type"] == "diffusion_cond"]
 
 
-def build(case):
+def build(case, **changes):
+    config = case.config
+    config.pop("metadata", None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sat_config.ConfigWarning)
-        experiment = sat_config.decode(case.config)
+        experiment = sat_config.decode({**config, **changes})
     method = build_training(experiment, model=build_model(experiment)).train()
     ours = method.state_dict()
     for name, value in case.filled_state().items():
@@ -103,6 +107,52 @@ def test_autoencoder_method_has_sats_state_names(case):
     parts = ("autoencoder.", "discriminator.")
     ours = {name for name in build(case).state_dict() if name.startswith(parts)}
     assert ours == {name for name, *_ in case.state if name.startswith(parts)}
+
+
+def described_batch(case):
+    """The batch that the call of a diffusion step describes."""
+    audio = case.inputs()["audio"]
+    mask = torch.ones(audio.shape[0], audio.shape[2], dtype=torch.bool)
+    text = case.steps["step"]["call"]
+    if found := re.search(r"mask of item (\d+) is false from sample (\d+) on", text):
+        mask[int(found[1]) - 1, int(found[2]) :] = False
+    items = [
+        Item(str(i), str(i), 0, 0.0, 0.0, metadata=metadata)
+        for i, metadata in enumerate(case.config["metadata"])
+    ]
+    return AudioBatch(audio, mask, tuple(items))
+
+
+@pytest.mark.parametrize("case", DIFFUSION, ids=str)
+def test_diffusion_steps_have_sats_draws_loss_and_gradients(case, monkeypatch):
+    """Two things are handed in, and everything else follows.
+
+    Times of even coverage: SAT scrambles its sequence by whatever the model's initial weights have
+    left of torch's generator. And no mask reaches the attention, where SAT ignores it.
+    """
+    text = case.steps["step"]["call"]
+    step = re.search(r"torch\.manual_seed\((\d+)\) and random", text)[1]
+    method = build(case)
+    if method.training_block.timestep_sampler == "uniform":
+        times = torch.from_numpy(case.expected("step", "t"))
+        monkeypatch.setattr(type(method.times), "draw", lambda *_, **__: times)
+    seen = {}
+    forward = method.diffusion.model.forward
+
+    def recorded(x, t, conditioning, *, padding_mask):
+        seen.update(noised=x, t=t, mask=padding_mask)
+        return forward(x, t, conditioning, padding_mask=None)
+
+    monkeypatch.setattr(method.diffusion.model, "forward", recorded)
+    torch.manual_seed(int(step))
+    method.rng.seed(int(re.search(r"random\.seed\((\d+)\) before", text)[1]))
+    losses = method.losses(described_batch(case), method.parts[0])
+    for name in ("t", "noised"):
+        case.check("step", name, seen[name])
+    assert (seen["mask"] is None) is not method.training_block.mask_padding
+    case.check("step", "loss", losses.total)
+    losses.total.backward()
+    check_gradients(case, method, "diffusion.")
 
 
 @pytest.mark.parametrize("case", golden.cases("schedule"), ids=str)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from sat_config.commandline import join_overrides
 from sat_config.errors import UserError
-from sat_models.cli import export, generate, inspect
+from sat_models.cli import check_data, export, generate, inspect
 
-COMMANDS = (inspect, export, generate)
+COMMANDS = (inspect, export, generate, check_data)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,6 @@
 """The ledger of files that could not be used: nothing is left out without a line in it."""
 
-import json
 import logging
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Literal
 
 from sat_models.data.batch import BadItem
 from sat_models.errors import DataError
+from sat_models.files import append_line
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class Ledger:
         reason = reason.removeprefix(f"{name}: ")
         if self.path is not None:
             time = datetime.now(UTC).isoformat(timespec="seconds")
-            _append(self.path, {"path": name, "reason": reason, "offset": offset, "time": time})
+            append_line(self.path, {"path": name, "reason": reason, "offset": offset, "time": time})
         if self.on_bad_file == "error":
             raise DataError(
                 f"{name}: {reason}\nMend or remove the file, or set"
@@ -133,14 +132,3 @@ _MILESTONES = {10**power for power in range(1, 10)}
 
 def _bare(item: BadItem) -> str:
     return item.reason.removeprefix(f"{item.path}: ")
-
-
-def _append(path: Path, entry: dict[str, str | int | None]) -> None:
-    """Add a line with one write, which no other process's line can split."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(entry, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line.encode("utf-8", "surrogateescape"))
-    finally:
-        os.close(descriptor)

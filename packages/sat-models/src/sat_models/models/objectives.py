@@ -30,6 +30,16 @@ class Objective(ABC):
     ) -> tuple[Float[Tensor, "b d l"], Float[Tensor, "b d l"]]:
         """The noisy signal at time `t`, and what the network ought to predict from it."""
 
+    @abstractmethod
+    def denoised(
+        self, x: Float[Tensor, "b d l"], predicted: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b d l"]:
+        """The clean signal that a prediction from the noisy signal `x` amounts to."""
+
+    @abstractmethod
+    def noise_level(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """Standard deviation of the noise in the signal at time `t`, from 0 to 1."""
+
 
 class VObjective(Objective):
     """The velocity on a quarter circle between signal and noise (Salimans and Ho 2022, 2202.00512).
@@ -49,6 +59,17 @@ class VObjective(Objective):
         alpha, sigma = angle.cos(), angle.sin()
         return x0 * alpha + noise * sigma, noise * alpha - x0 * sigma
 
+    def denoised(
+        self, x: Float[Tensor, "b d l"], predicted: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b d l"]:
+        """`alpha x - sigma v`."""
+        angle = t[:, None, None] * (math.pi / 2)
+        return x * angle.cos() - predicted * angle.sin()
+
+    def noise_level(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """`sigma`."""
+        return (t * (math.pi / 2)).sin()
+
 
 class StraightPath(Objective):
     """The direction of a straight line from signal to noise (Liu et al. 2022, 2209.03003).
@@ -64,6 +85,16 @@ class StraightPath(Objective):
         """The noisy signal, and `noise - x0`."""
         t = t[:, None, None]
         return x0 * (1 - t) + noise * t, noise - x0
+
+    def denoised(
+        self, x: Float[Tensor, "b d l"], predicted: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b d l"]:
+        """`x - t v`."""
+        return x - predicted * t[:, None, None]
+
+    def noise_level(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """The time itself."""
+        return t
 
 
 class RectifiedFlow(StraightPath):

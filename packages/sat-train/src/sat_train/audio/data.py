@@ -39,6 +39,10 @@ class AudioData(DataModule):
             found["validation"] = _items(self.validation).record().summary
         return found
 
+    def ids_of(self, batch: Batch) -> list[str]:
+        """Dataset and path of each item."""
+        return [item.id for item in batch.items]
+
     def record(self) -> dict[str, object]:
         """Fingerprints of the datasets, and the Python files that add to them."""
         found = {"dataset": self.dataset}

@@ -14,6 +14,8 @@ from sat_train.steps import Step
 class TrainingMetrics(StepCallback):
     """Logs the losses and their terms at every step, averaged over the batches that made the step.
 
+    On several devices, over all their batches.
+
     Attributes:
         loss: The newest loss of the model.
     """
@@ -23,7 +25,7 @@ class TrainingMetrics(StepCallback):
         self.loss = float("nan")
         self._values: defaultdict[str, list[Tensor]] = defaultdict(list)
 
-    def on_batch(self, step: Step) -> None:
+    def on_batch(self, method: Method, batch: object, step: Step) -> None:
         """Collect the figures of a batch."""
         self._values[f"{step.prefix}loss"].append(step.loss)
         for name, value in (*step.terms.items(), *step.figures.items()):
@@ -35,8 +37,11 @@ class TrainingMetrics(StepCallback):
         assert step is not None
         names = [f"train/{name}" for name in self._values]
         # One stack, so that a GPU is waited for once.
-        values = [torch.stack(values).float().mean() for values in self._values.values()]
-        metrics = dict(zip(names, torch.stack(values).tolist(), strict=True))
+        means = [torch.stack(values).float().mean() for values in self._values.values()]
+        values = torch.stack(means)
+        if trainer.world_size > 1:
+            values = trainer.strategy.reduce(values, reduce_op="mean")
+        metrics = dict(zip(names, values.tolist(), strict=True))
         self._values.clear()
         if step.learning_rate is not None and step.gradient_norm is not None:
             metrics[f"train/{step.prefix}lr"] = step.learning_rate

@@ -151,7 +151,7 @@ class AutoencoderMethod(AudioMethod):
 
     def _pass(self, batch: Batch) -> Passage:
         block = self.training_block
-        audio = _waveforms(batch).to(self.dtype)
+        audio = _waveforms(batch).to(self.number_format)
         source = mixed_to_mono(audio) if block.force_input_mono else audio
         frozen = block.encoder_freeze_on_warmup and self._warm(self.global_step)
         with torch.no_grad() if frozen else nullcontext():

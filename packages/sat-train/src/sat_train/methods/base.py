@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
+import torch
 from torch import nn
 
 from sat_config.audio.experiment import AudioExperiment
@@ -35,6 +36,12 @@ class AudioMethod(Method):
         super().__init__(settings=settings, demo_every=demo_every)
         self.optimizer_groups = optimizers
         self.model_config: dict[str, Any] = {}
+
+    @property
+    def number_format(self) -> torch.dtype:
+        """In which the model computes, autocast aside."""
+        assert isinstance(self.dtype, torch.dtype)
+        return self.dtype
 
     def build_updater(self, part: Part) -> Updater:
         """What the configuration says about the optimizer of a part."""
