@@ -105,6 +105,7 @@ def test_first_line_names_the_schema_of_the_package(here, capsys):
     assert run("lm") == 0
     first = pathlib.Path("lm.toml").read_text(encoding="utf-8").splitlines()[0]
     assert first == shipped.schema_line(".")
+    assert pathlib.Path(first.removeprefix("#:schema ")).is_file()
     capsys.readouterr()
 
 

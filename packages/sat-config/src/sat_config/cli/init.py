@@ -65,7 +65,7 @@ def _write(name: str, file: str) -> int:
         return 1
     print(f"{file}: written")
     print("next: change the lines marked <-, then" if "<-" in text else "next:")
-    for command in re.findall(r"^#   (sat-[\w -]+? \S+) ", text, re.MULTILINE):
+    for command in re.findall(r"^#   (sat-.+?)  +#", text, re.MULTILINE):
         print(f"  {command}")
     return 0
 
