@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sat_config.audio.encoder import DACEncoderNode
 from sat_models.encoders.base import Encoder, build_encoder
-from sat_models.layers.dac import DACBlock, dac_residual_units
+from sat_models.layers.dac import DACBlock, DACStage, dac_residual_units
 from sat_models.layers.residual import strided_conv
 from sat_models.layers.snake import LinearSnake
 from sat_models.layers.weight_norm import same_length_conv
@@ -40,10 +40,12 @@ class DACEncoder(Encoder):
         self.hop_length = math.prod(strides)
         widths = [width * 2**stage for stage in range(len(strides) + 1)]
         stages = [
-            DACBlock(
+            DACStage(
                 *dac_residual_units(before),
                 LinearSnake(before),
                 strided_conv(before, after, stride=stride),
+                width=before,
+                down=stride,
             )
             for (before, after), stride in zip(pairwise(widths), strides, strict=True)
         ]
@@ -60,7 +62,7 @@ class DACEncoder(Encoder):
         """Encode a signal."""
         frames = math.ceil(x.shape[-1] / self.hop_length)
         encoded: Tensor = self.proj_out(self.encoder(x))
-        return encoded[..., :frames]
+        return encoded[..., :frames].contiguous()
 
 
 @build_encoder.register

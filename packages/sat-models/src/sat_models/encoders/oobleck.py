@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sat_config.audio.encoder import OobleckEncoderNode
 from sat_models.encoders.base import Encoder, build_encoder
-from sat_models.layers.residual import make_activation, residual_units, strided_conv
+from sat_models.layers.residual import REACH, make_activation, residual_units, strided_conv
+from sat_models.layers.tiles import in_pieces
 from sat_models.layers.weight_norm import same_length_conv
 
 
@@ -59,12 +60,13 @@ class OobleckEncoder(Encoder):
         """Encode a signal."""
         frames = math.ceil(x.shape[-1] / self.hop_length)
         encoded: Tensor = self.layers(x)
-        return encoded[..., :frames]
+        return encoded[..., :frames].contiguous()
 
 
 class _Stage(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, stride: int, snake: bool) -> None:
         super().__init__()
+        self.in_channels, self.stride = in_channels, stride
         self.layers = nn.Sequential(
             *residual_units(in_channels, snake=snake),
             make_activation(in_channels, snake=snake, antialias=False),
@@ -72,8 +74,7 @@ class _Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.layers(x)
-        return result
+        return in_pieces(self.layers, x, width=self.in_channels, reach=REACH, down=self.stride)
 
 
 @build_encoder.register
