@@ -128,6 +128,24 @@ def loading(rounds: int) -> Iterator[str]:
         times = take_turns(ways, rounds, repeat=5)
     yield from table(times, "ms", 1e3 / 5)
     yield ratio(times, "hydra.compose", "sat_config.load", "at least 40")
+    yield from adapter(rounds)
+
+
+def adapter(rounds: int) -> Iterator[str]:
+    """Hydra's compose alone, and the adapter's, which decodes and checks besides."""
+    import hydra
+
+    import sat_hydra_adapter
+
+    def plain() -> object:
+        with hydra.initialize_config_dir(str(HYDRA.resolve()), version_base="1.3"):
+            return hydra.compose("config", ["experiment=quickstart", "++batch_size=3"])
+
+    def ours() -> object:
+        return sat_hydra_adapter.compose(HYDRA, ["experiment=quickstart", "batch_size=3"])
+
+    times = take_turns({"hydra.compose, set up": plain, "sat_hydra_adapter.compose": ours}, rounds)
+    yield ratio(times, "sat_hydra_adapter.compose", "hydra.compose, set up", "at most 1.1")
 
 
 def sizes(rounds: int) -> Iterator[str]:

@@ -92,9 +92,8 @@ def rows_of(number: int, data: dict[str, Any], tests: dict[str, str]) -> Iterato
     for status, table in (("by type", data["types"]), ("gone", data["gone"])):
         if entry := table.get(str(number)):
             reason = f"{entry['sentence']} {entry['reason'][:1].upper()}{entry['reason'][1:]}."
-            if "expects" in entry:
-                reason += f" This expects that {entry['expects']}."
-            yield f"| {number} | {reason} | {status} | | `{entry['test']}` |"
+            shown = ", ".join(f"`{test}`" for test in entry["tests"])
+            yield f"| {number} | {reason} | {status} | | {shown} |"
 
 
 def number_of(rule: Rule) -> int:

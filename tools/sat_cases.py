@@ -404,7 +404,6 @@ CASES: dict[str, Table] = {
     ),
     "discriminator oobleck": autoencoder(judged("oobleck", {"in_channels": 2})),
     "discriminator dac": autoencoder(judged("dac", {"use_hinge": True})),
-    "discriminator big_vgan": autoencoder(judged("big_vgan", {})),
     "training of diffusion, unconditional": document(
         "diffusion_uncond", node("adp_uncond_1d", ADP),
         {"learning_rate": 1e-4, "demo": {"demo_every": 5, "demo_steps": 3}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -202,6 +203,38 @@ with registry.fresh() as TOY:
         child: Child | None = None
 
 
+MODEL = {
+    "model_type": "autoencoder",
+    "sample_rate": 44100,
+    "sample_size": 65536,
+    "model": {
+        "encoder": {"type": "oobleck", "config": {"latent_dim": 128}},
+        "decoder": {"type": "oobleck", "config": {"latent_dim": 64}},
+        "bottleneck": {"type": "vae"},
+        "latent_dim": 64,
+        "downsampling_ratio": 512,
+        "io_channels": 2,
+    },
+}
+DATASET = {"dataset_type": "audio_dir", "datasets": [{"id": "a", "path": "audio"}]}
+INI = """\
+[DEFAULTS]
+
+#name of the run
+name = my_run
+
+; two spaces in here
+;   are kept
+batch_size = 8  # a lot
+precision = "16-mixed"
+save_dir = 'out'
+
+model_config = 'm.json'
+dataset_config = d.json
+ckpt_path = ''
+"""
+
+
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The toy family in force, alone, and without rules; its classes by name."""
@@ -258,10 +291,27 @@ def quickstart() -> str:
 
 @pytest.fixture(scope="session")
 def corpus() -> pathlib.Path:
-    """Public SAT documents, where this checkout has them beside it."""
-    import os
+    """Public SAT documents: SAT_CORPUS_DIR, else what this checkout has beside it."""
+    return _beside("corpus", os.environ.get("SAT_CORPUS_DIR"))
 
-    folder = pathlib.Path(os.environ.get("SAT_CORPUS_DIR", REPOSITORY.parent / "shared" / "corpus"))
+
+@pytest.fixture(scope="session")
+def reference() -> list[dict]:
+    """Every key of SAT's files with its default, where this checkout has the list beside it."""
+    return json.loads((_beside("reference") / "config-reference.json").read_text())
+
+
+def _beside(name: str, chosen: str | None = None) -> pathlib.Path:
+    folder = pathlib.Path(chosen or REPOSITORY.parent / "shared" / name)
     if not folder.is_dir():
-        pytest.skip("no corpus beside this checkout")
+        pytest.skip(f"no {name} beside this checkout")
     return folder
+
+
+@pytest.fixture
+def sat_files(here: pathlib.Path, write: Callable[[str, object], str]) -> pathlib.Path:
+    """A working directory with files of stable-audio-tools: m.json, d.json, defaults.ini."""
+    write("m.json", MODEL)
+    write("d.json", DATASET)
+    write("defaults.ini", INI)
+    return here

@@ -149,13 +149,14 @@ ROWS = {
         tried(node("adp_1d", **ADP, use_stft=True), DiffusionBackboneNode), {"SAT-E123"}),
     "discriminator `encodec`, loss `rpgan`": (
         tried({**node("encodec", **SIZES, loss_type="rpgan"), "weights": WEIGHTS},
-              DiscriminatorNode), {"bad-value"}),
+              DiscriminatorNode), set()),
     "discriminator `encodec`, `filters_scale` above 1": (
         tried({**node("encodec", **SIZES, filters_scale=2), "weights": WEIGHTS},
-              DiscriminatorNode), {"SAT-E045"}),
+              DiscriminatorNode), {"SAT-W045"}),
     "discriminator `dac`, `rates`": (
-        tried({**node("dac", rates=[2]), "weights": WEIGHTS}, DiscriminatorNode), {"SAT-E217"}),
-    "discriminator `big_vgan`": (member_of(DiscriminatorNode, "big_vgan"), set()),
+        tried({**node("dac", rates=[2]), "weights": WEIGHTS}, DiscriminatorNode), {"SAT-W217"}),
+    "discriminator `big_vgan`": (
+        tried({**node("big_vgan"), "weights": WEIGHTS}, DiscriminatorNode), {"bad-tag"}),
     "measure `pesq`": (tried({"pesq": {}}, loss.AutoencoderEvals), set()),
     "spectral loss with scale `chroma`": (
         tried({**SPECTRUM, "scale": "chroma", "n_bins": [12]}, loss.SpectralConfig),

@@ -1,8 +1,9 @@
 import pytest
 
 import sat_config
-from sat_config import changes
+from sat_config import changes, schema
 from sat_config.changes import diff
+from sat_config.registry import current
 
 GOOD = {
     "toy_type": "plain",
@@ -142,3 +143,35 @@ def test_public_name_is_the_function():
     assert sat_config.diff is diff
     with pytest.raises(AttributeError, match="no attribute 'dif'"):
         sat_config.dif  # noqa: B018
+
+
+LISTS = ("weight_keys", "training_keys", "harmless_keys")
+
+
+def classes():
+    """Every Struct that a document can hold."""
+    found = {member for family in current().families.values() for member in family.members.values()}
+    ahead = list(found)
+    while ahead:
+        for field in schema.fields(ahead.pop()).values():
+            new = set(structs_in(field.slot)) - found
+            found |= new
+            ahead += new
+    return sorted(found, key=lambda cls: cls.__qualname__)
+
+
+def structs_in(slot):
+    yield from slot.structs
+    for inner in (slot.item, slot.values):
+        if inner is not None:
+            yield from structs_in(inner)
+
+
+@pytest.mark.parametrize("cls", classes(), ids=lambda cls: cls.__name__)
+def test_declared_keys_exist_and_say_one_thing(cls):
+    declared = [changes._declared(cls, name) for name in LISTS]
+    own = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", ())}
+    known = set(schema.fields(cls))
+    for names in (*declared, changes._declared(cls, "latent_keys")):
+        assert names <= known | {"training", "model"} | own
+    assert sum(map(len, declared)) == len(set().union(*declared))

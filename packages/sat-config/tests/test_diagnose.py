@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 import sat_config
-from sat_config import diagnose, document, errors, layers, loading, registry, schema
+from sat_config import diagnose, document, errors, hints, layers, loading, registry, schema
 from sat_config.document import Source
 from sat_config.node import Node
 from sat_config.registry import Open, family, member
@@ -397,26 +397,26 @@ def test_messages_in_full(toy, write):
         "[child]\ndepth = 2\n"
     ))  # fmt: skip
     text = errors.render(loading.check(name).problems)
-    allowed = ", ".join(sorted(schema.fields(toy.PlainToy)))
+    allowed = hints.choices(sorted(schema.fields(toy.PlainToy)), "sed")
     assert text == (
         f"""\
 top.toml:2:1: error[unknown-key]: unknown key 'sed' in the root of the document
     2 | sed = 3
       | ^
-      = allowed: {allowed}
       = try: seed
+      = allowed: {allowed}
 
 top.toml:3:14: error[bad-value]: batch_size is "8"
     3 | batch_size = "8"
       |              ^
-      = allowed: an integer at least 1
       = try: 8
+      = allowed: an integer at least 1
 
 top.toml:6:8: error[bad-tag]: "circ" is no shape that is known here
     6 | kind = "circ"
       |        ^
-      = allowed: "circle", "square", "quad"
       = try: "circle"
+      = allowed: "circle", "square", "quad"
 
 top.toml:8:1: error[missing-key]: child lacks the key 'needed'
     8 | [child]
@@ -456,5 +456,18 @@ def test_what_an_annotation_takes_in_words(annotation, words):
     assert diagnose.describe(annotation) == words
 
 
-def test_nearest_of_what_is_no_text_is_none():
-    assert diagnose.nearest(3, ["a"]) is None
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {f"k{number}": 1 for number in range(3000)},
+        {"parts": [{"id": 3}] * 3000},
+        {"grid": [["x"] * 3000]},
+        {"numbers": {f"k{number}": "x" for number in range(3000)}},
+    ],
+    ids=["keys", "tables", "list", "table"],
+)
+def test_no_more_than_a_thousand_problems_are_looked_for(toy, tree):
+    found = loading.check({"toy_type": "plain", **tree}).errors
+    assert len(found) == diagnose.MOST + 1
+    assert {p.code for p in found[-2:]} > {"too-many-problems"}
+    assert found[-1].message == "there are more problems than these 1000, which were found first"

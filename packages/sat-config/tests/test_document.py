@@ -260,31 +260,6 @@ def test_endless_line_is_not_shown(write):
     assert problem.source_line is None
 
 
-def test_json_comment_keys_are_reported_and_dropped(write):
-    text = '{"_comment": "x",\n "a": {"_note": {"b": 1}, "c": [{"_d": 2, "e": 3}]}}'
-    found = document.read(write("a.json", text))
-    assert found.data == {"a": {"c": [{"e": 3}]}}
-    assert {note.path: (note.line, note.severity) for note in found.notes} == {
-        ("_comment",): (1, "warning"),
-        ("a", "_note"): (2, "warning"),
-        ("a", "c", 0, "_d"): (2, "warning"),
-    }
-    assert found.notes[0].message == "'_comment' is taken as a comment and not read"
-
-
-def test_many_json_comment_keys_take_no_time(write):
-    rows = [{"id": i, "_comment": "x"} for i in range(10000)]
-    name = write("a.json", json.dumps({"rows": rows}, indent=1))
-    start = time.perf_counter()
-    assert len(document.read(name).notes) == 10000
-    assert time.perf_counter() - start < 20
-
-
-def test_toml_underscore_keys_are_keys(write):
-    found = document.read(write("a.toml", "_a = 1"))
-    assert (found.data, found.notes) == ({"_a": 1}, [])
-
-
 def test_current_schema_version_is_taken_off(write):
     assert document.read(write("a.toml", "schema_version = 1\nx = 1")).data == {"x": 1}
 

@@ -91,8 +91,8 @@ def test_null_inside_a_list_of_tables_is_left_out(quickstart):
 
 
 def test_unknown_format_is_refused(toy):
-    with pytest.raises(ValueError, match="format is 'yaml'; expected 'toml' or 'json'"):
-        sat_config.dumps(toy.PlainToy(), "yaml")
+    with pytest.raises(ValueError, match="format is 'xml'; expected 'toml', 'json' or 'yaml'"):
+        sat_config.dumps(toy.PlainToy(), "xml")
 
 
 def diffusion(**config):

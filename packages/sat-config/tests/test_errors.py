@@ -29,8 +29,8 @@ def test_render_one_problem_shows_place_line_caret_and_advice():
         "one.toml:7:3: error[bad-value]: a.b[0] is 'x'\n"
         "    7 | \tb = ['x']\n"
         "      | \t ^\n"
-        "      = allowed: an integer\n"
         "      = try: 1\n"
+        "      = allowed: an integer\n"
         "      = note: see above\n"
         "\n"
         "1 error"
@@ -42,8 +42,8 @@ def test_render_groups_by_file_and_puts_errors_first():
         "one.toml:7:3: error[bad-value]: a.b[0] is 'x'",
         "    7 | \tb = ['x']",
         "      | \t ^",
-        "      = allowed: an integer",
         "      = try: 1",
+        "      = allowed: an integer",
         "      = note: see above",
         "",
         "one.toml: warning[comment-key]: '_x' is a comment",

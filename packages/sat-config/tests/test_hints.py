@@ -1,6 +1,6 @@
 import pytest
 
-from sat_config import document
+from sat_config import document, hints
 from sat_config.document import DocumentError
 
 
@@ -40,3 +40,25 @@ def test_syntax_error_says_what_was_probably_meant(write, name, text, advice):
         document.read(write(name, text))
     (problem,) = caught.value.problems
     assert (problem.code, problem.suggestion) == ("syntax", advice)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("learning_rat", ["learning_rate", "length"], "learning_rate"),
+        ("Batch-Size", ["batch", "batch_size"], "batch_size"),
+        ("x", ["learning_rate"], None),
+        (3, ["3"], None),
+    ],
+)
+def test_nearest_is_what_was_probably_meant(name, known, meant):
+    assert hints.nearest(name, known) == meant
+
+
+def test_few_choices_are_listed_and_of_many_those_most_like_what_was_found():
+    assert hints.choices(["b", "a"], "a") == "b, a"
+    assert hints.choices([], "a") == ""
+    many = [*(f"{letter}{letter}" for letter in "abcdefghijkl"), "learning_rate", "learned"]
+    assert hints.choices(many, "learning_rat").startswith("learning_rate, learned, ")
+    assert hints.choices(many, "learning_rat").endswith(" and 8 more")
+    assert len(hints.choices(many, None).split(",")) == 6

@@ -103,3 +103,19 @@ def test_single_family_and_single_struct_have_schemas():
 def test_null_is_no_table():
     assert errors(None)
     assert errors({"type": "vae", "config": None}, jsonschema.json_schema(BottleneckNode))
+
+
+def test_documents_have_schemas_of_their_own(document):
+    model = {key: document[key] for key in ("model_type", "sample_rate", "sample_size", "model")}
+    schemas = {name: jsonschema.document_schema(name) for name in jsonschema.DOCUMENTS}
+    for found in schemas.values():
+        validation.Draft202012Validator.check_schema(found)
+    assert errors(model, schemas["model"]) == []
+    assert errors({**model, "demo": {}}, schemas["model"])
+    assert errors({**model, "batch_size": 3}, schemas["model"])
+    assert errors(document["dataset"], schemas["dataset"]) == []
+    assert errors({**document["dataset"], "x": 1}, schemas["dataset"])
+    assert errors(document["training"], schemas["training"]) == []
+    assert errors({"learning_rat": 1}, schemas["training"])
+    assert errors({"batch_size": 3}, schemas["layer"]) == []
+    assert errors({"batch_size": 3}, schemas["experiment"])

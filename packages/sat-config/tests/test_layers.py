@@ -274,7 +274,7 @@ def test_unknown_preset_names_the_known_ones_and_the_nearest(toy, write):
     assert problem.message == "sat:stable_audio_2.0: no preset of this name is shipped"
     assert problem.suggestion == "sat:stable_audio_2_0"
     assert "sat:dance_diffusion_base, " in problem.allowed
-    assert ", sat:datasets/s3_wds_example" in problem.allowed
+    assert problem.allowed.endswith(" more")
 
 
 @pytest.mark.parametrize("name", ["sat:", "sat:../sat_config", "sat:datasets/", "sat:/etc/a"])

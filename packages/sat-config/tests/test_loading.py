@@ -135,12 +135,29 @@ def test_document_without_root_tag_names_the_families(toy, write):
     assert problem.code == "no-root-tag"
     assert problem.message == "the document has no toy_type: nothing says what it configures"
     assert problem.allowed == "toy_type (plain, other)"
-    assert problem.note is None
+    assert (problem.note, problem.suggestion) == (None, None)
+    problem = only(write("a.toml", 'toytype = "plain"'))
+    assert problem.suggestion == "toy_type in place of toytype"
 
 
-def test_part_of_an_experiment_is_recognised(toy, write):
+def test_part_of_an_experiment_is_recognised_and_told_where_it_goes(toy, write):
     problem = only(write("a.toml", 'kind = "circle"'))
     assert problem.note == "this looks like a shape (circle), which is a part of an experiment"
+    line = 'include = [{ path = "a.toml", at = "shape" }]'
+    assert problem.suggestion == f"in an experiment's file, {line}"
+    experiment = f'toy_type = "plain"\n{line}\nshape.config = {{ radius = 1.0 }}'
+    assert sat_config.load(write("b.toml", experiment)).shape.config.radius == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"dataset_type": "audio_dir"}', 'dataset_config = "a.json"'),
+        ('{"type": "vae"}', 'include = [{ path = "a.json", at = "model.bottleneck" }]'),
+    ],
+)
+def test_part_of_an_audio_experiment_is_told_where_it_goes(write, text, line):
+    assert only(write("a.json", text)).suggestion == f"in an experiment's file, {line}"
 
 
 def test_document_of_two_families_is_refused(toy, write, monkeypatch):

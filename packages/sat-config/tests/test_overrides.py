@@ -306,9 +306,44 @@ def test_unknown_path_that_the_document_accepts_is_set(toy, write):
 
 def test_several_bad_overrides_are_all_reported(top):
     found = loading.check(top, ["x", "sed=1", "-gone", "seed=[1"]).problems
-    assert [problem.found for problem in found] == ["x"]
-    found = loading.check(top, ["sed=1", "-gone", "seed=[1"]).problems
-    assert [problem.found for problem in found] == ["sed=1", "-gone", "seed=[1"]
+    assert [problem.found for problem in found] == ["x", "sed=1", "-gone", "seed=[1"]
+
+
+@pytest.mark.parametrize(
+    ("word", "column"),
+    [
+        ("sed=1", 1),
+        ("child.dept=1", 7),
+        ('children["a.b"].neded=1', 17),
+        ("parts[gone].size=1", 6),
+        ("label.x=1", 1),
+        ("-child.depth.x", 8),
+        ("-gone", 2),
+        ("seed", 5),
+        ("seed 1=2", 6),
+        ("child..x=1", 7),
+        ("seed=[1", 6),
+        ("seed= 1 2", 7),
+        ("seed=1 # why", 6),
+        ('seed="x"', 6),
+        ("seed=-1", 6),
+        ("child={needed=1, depth=0}", 24),
+        ('parts=[{type="bolt", id="a", size="x"}]', 35),
+        ("shape.kind=blob", 12),
+    ],
+)
+def test_mistake_in_an_override_is_pointed_at(toy, write, word, column):
+    name = write("a.toml", 'toy_type = "plain"\nlabel = "x"\nshape.kind = "circle"\n'
+                 "[shape.config]\nradius = 1.0\n[child]\nneeded = 1\n"
+                 '[[parts]]\ntype = "bolt"\nid = "a"\n[children."a.b"]\nneeded = 1\n')  # fmt: skip
+    (problem,) = loading.check(name, [word]).problems
+    assert (problem.file, problem.line) == (f"--override {word!r}", None)
+    assert (problem.column, problem.source_line) == (column, word)
+
+
+def test_extreme_words_are_located_without_being_scanned():
+    for value in ("[" * 5000, "1" * 5000, "[x", '"'):
+        assert overrides.origin_of(f"a={value}").source.locate(("x",)) == (None, 3, f"a={value}")
 
 
 # -------------------------------------------------------------------------- a file's own overrides
@@ -400,5 +435,5 @@ def test_overrides_of_the_overrides_are_no_files(top):
 
 def test_problem_carries_the_suggestion():
     error = OverrideError("no", suggestion="yes")
-    found = overrides.problem("a=1", error, overrides.origin_of("a=1").source)
+    found = overrides.problem("a=1", error, overrides.origin_of("a=1"))
     assert (found.message, found.suggestion, found.found) == ("no", "yes", "a=1")

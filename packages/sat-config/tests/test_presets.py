@@ -11,7 +11,8 @@ from sat_config.audio.dataset import DatasetNode
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
-PRESETS = shipped.names()
+TEMPLATES = [name for name in shipped.names() if name.startswith("sat:experiments/")]
+PRESETS = [name for name in shipped.names() if name not in TEMPLATES]
 EXPERIMENTS = sorted((CONFIGS / "experiments").glob("*.toml"))
 UPSTREAM = ("Stability-AI/stable-audio-tools", "50049e379e2fe8e35bffc99e57f23ade1c3471b7")
 

@@ -1,25 +1,24 @@
-import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
 import sat_config
-from sat_hydra_adapter import compose, load_task
+from sat_hydra_adapter import CompositionError, compose
+from sat_hydra_adapter.words import GROUPS
 
-ROOT = pathlib.Path(__file__).parents[3]
-GROUPS = ROOT / "configs" / "hydra"
+TOY = """
+model_type: diffusion_uncond
+sample_rate: 44100
+sample_size: 65536
+model: { type: dit, config: { in_channels: 2, embed_dim: 64, depth: 1, num_heads: 1 } }
+"""
 
 
-@pytest.fixture
-def at_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-def test_composed_experiment_equals_the_toml_one(at_root):
-    composed = compose(GROUPS, ["experiment=quickstart"])
-    assert composed == sat_config.load("configs/experiments/quickstart.toml")
+def problems_of(folder, words=()):
+    with pytest.raises(sat_config.ConfigError) as caught:
+        compose(folder, words)
+    return {problem.path: problem for problem in caught.value.problems}
 
 
 def test_words_of_the_command_line_override(at_root):
@@ -29,75 +28,109 @@ def test_words_of_the_command_line_override(at_root):
     assert (composed.batch_size, composed.training.learning_rate) == (3, 1e-4)
 
 
-def test_unknown_key_is_refused_even_with_a_plus(at_root):
-    with pytest.raises(sat_config.ConfigError, match="batch_size"):
-        compose(GROUPS, ["experiment=quickstart", "+batch_sise=3"])
+def test_word_may_set_a_key_that_no_group_has(write):
+    folder = write("config.yaml", TOY)
+    assert (
+        compose(folder, ["batch_size=3", "model.config.patch_size=2"]).model.config.patch_size == 2
+    )
+
+
+def test_element_of_a_list_is_named_by_its_index(at_root):
+    composed = compose(GROUPS, ["experiment=quickstart", "dataset.datasets.0.path=/music"])
+    assert composed.dataset.datasets[0].path == "/music"
+
+
+def test_users_folder_adds_to_the_shipped_groups_and_wins(write):
+    write(
+        "config.yaml",
+        "defaults: [{model: small_vae}, {dataset: mine}, {override training: quick}]\n",
+    )
+    write("dataset/mine.yaml", "dataset_type: audio_dir\ndatasets: [{id: a, path: music}]\n")
+    folder = write("training/quick.yaml", "learning_rate: 3e-5\n")
+    composed = compose(folder)
+    assert composed.training.learning_rate == 3e-5
+    assert composed.dataset.datasets[0].path == str(folder / "music")
+
+
+@pytest.mark.filterwarnings("ignore::sat_config.ConfigWarning")
+def test_composed_data_may_name_layers(write):
+    folder = write("config.yaml", "include: ['sat:stable_audio_2_0_vae']\nname: mine\n")
+    composed = compose(folder)
+    assert composed.name == "mine"
+    assert composed.model == sat_config.load_model("sat:stable_audio_2_0_vae").model
+
+
+def test_interpolations_are_resolved_and_helpers_left_out(write):
+    folder = write("config.yaml", f"{TOY}_size: 4\nbatch_size: ${{_size}}\n")
+    assert compose(folder).batch_size == 4
+    assert compose(folder, ["_size=6"]).batch_size == 6
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_unknown_key_is_refused_with_the_nearest_one(at_root, sign):
+    with pytest.raises(sat_config.UserError, match="batch_sise") as caught:
+        compose(GROUPS, ["experiment=quickstart", f"{sign}batch_sise=3"])
+    assert "try: batch_size" in str(caught.value)
+    assert "+batch" not in str(caught.value)
+
+
+def test_unknown_key_below_the_root_names_the_word(at_root):
+    found = problems_of(GROUPS, ["experiment=quickstart", "model.latent_dims=8"])
+    problem = found["model", "latent_dims"]
+    assert (problem.file, problem.suggestion) == ("'model.latent_dims=8'", "latent_dim")
+
+
+def test_bad_value_names_the_file_and_line_of_its_group(write):
+    write("config.yaml", "defaults: [{model: toy}, {training: bad}]\n")
+    write("model/toy.yaml", f"# @package _global_\n{TOY}")
+    folder = write("training/bad.yaml", "demo:\n  demo_every: often\n")
+    problem = problems_of(folder)["training", "demo", "demo_every"]
+    assert (problem.file, problem.line, problem.column) == ("training/bad.yaml", 2, 15)
+    assert problem.source_line == "  demo_every: often"
+
+
+def test_the_last_file_that_sets_a_value_is_named(write):
+    write("config.yaml", "defaults: [{model: toy}, _self_]\nsample_rate: fast\n")
+    folder = write("model/toy.yaml", f"# @package _global_\n{TOY}")
+    assert problems_of(folder)["sample_rate",].file == "config.yaml"
+
+
+def test_missing_value_names_key_file_and_line(write):
+    folder = write("config.yaml", f"{TOY}name: ???\nbatch_size: ???\n")
+    found = problems_of(folder)
+    assert {path: (p.code, p.file, p.line) for path, p in found.items()} == {
+        ("name",): ("missing-value", "config.yaml", 6),
+        ("batch_size",): ("missing-value", "config.yaml", 7),
+    }
+    assert found["name",].suggestion == "name=VALUE"
+
+
+def test_interpolation_that_leads_nowhere_names_its_place(write):
+    folder = write("config.yaml", f"{TOY}batch_size: ${{nowhere}}\n")
+    problem = problems_of(folder)["batch_size",]
+    assert (problem.code, problem.line) == ("bad-interpolation", 6)
+    assert "nowhere" in problem.message
+
+
+def test_value_that_waits_for_another_is_told_once(at_root):
+    assert set(problems_of(GROUPS, ["model=small_vae", "dataset=s3_wds"])) == {("_s3_path",)}
 
 
 def test_missing_choice_names_the_group(at_root):
-    with pytest.raises(sat_config.UserError, match="model"):
+    with pytest.raises(CompositionError, match=r"(?s)model.*small_vae"):
         compose(GROUPS, ["dataset=examples"])
 
 
-def test_missing_value_names_the_key(tmp_path):
-    (tmp_path / "config.yaml").write_text("model_type: autoencoder\nsample_rate: ???\n")
-    with pytest.raises(sat_config.UserError, match="sample_rate"):
-        compose(tmp_path)
-
-
-def test_unknown_group_file_is_a_user_error(at_root):
-    with pytest.raises(sat_config.UserError, match="no_such_model"):
+def test_unknown_group_file_names_those_that_there_are(at_root):
+    with pytest.raises(CompositionError, match=r"(?s)no_such_model.*small_vae"):
         compose(GROUPS, ["model=no_such_model"])
 
 
-def test_load_task_refuses_what_is_no_function():
-    with pytest.raises(sat_config.UserError, match="expected module:function"):
-        load_task("os.path")
-    with pytest.raises(sat_config.UserError, match="cannot be imported"):
-        load_task("os:no_such_function")
-    with pytest.raises(sat_config.UserError, match="not a function"):
-        load_task("os:sep")
-    assert load_task("os.path:join") is os.path.join
-
-
-def run_command(*words, cwd=ROOT):
-    command = [sys.executable, "-m", "sat_hydra_adapter.cli", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
-
-
-@pytest.fixture
-def task_path(tmp_path, monkeypatch):
-    """A module with a task that prints what it was given."""
-    (tmp_path / "my_task.py").write_text(
-        "import os\n"
-        "def show(experiment):\n"
-        "    print(type(experiment).__name__, experiment.batch_size, os.getcwd())\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-
-
-def test_command_runs_a_task_where_it_was_started(task_path):
-    before = set(ROOT.iterdir())
-    done = run_command(
-        "my_task:show", "--config-dir", str(GROUPS), "experiment=quickstart", "batch_size=5"
-    )
-    assert done.stdout.split() == ["AutoencoderExperiment", "5", str(ROOT)], done.stderr
-    assert {path.name for path in set(ROOT.iterdir()) - before} <= {".pytest_cache"}
-
-
-def test_command_reports_a_bad_value_without_traceback(task_path):
-    done = run_command(
-        "my_task:show", "--config-dir", str(GROUPS), "experiment=quickstart", "batch_size=0"
-    )
-    assert done.returncode == 1
-    assert "batch_size is 0" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_command_without_a_task_shows_the_usage():
-    done = run_command()
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "MODULE:FUNCTION" in done.stderr
+def test_broken_rule_refuses_what_shall_run(at_root):
+    assert "SAT-E003" in {
+        problem.code
+        for problem in problems_of(GROUPS, ["experiment=quickstart", "model.latent_dim=8"]).values()
+    }
 
 
 def test_adapter_imports_no_other_package_of_ours_and_no_torch():

@@ -177,8 +177,38 @@ def test_flac_that_was_cut_short_is_noticed_without_decoding_it(folder, tmp_path
         read(path, 2 * RATE)
 
 
-def test_mp3_that_was_cut_short_gives_what_it_holds(folder, tmp_path):
-    path = cut(folder / "a.mp3", 0.5, tmp_path / "half.mp3")
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.ogg", "slow.ogg", "a.opus", "a.mp3"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.98])
+def test_file_that_was_cut_short_is_noticed(folder, tmp_path, name, share):
+    path = cut(folder / name, share, tmp_path / f"part.{name}")
+    if name == "a.mp3" and share > 0.9:
+        return  # what is missing is less than a decoder may need to start
+    with pytest.raises(AudioError, match=rf"part\.{name}: (has been cut short|cannot be decoded)"):
+        probe(path)
+
+
+def test_ogg_cut_between_two_pages_is_noticed(folder, tmp_path):
+    content = (folder / "a.ogg").read_bytes()
+    path = tmp_path / "pages.ogg"
+    path.write_bytes(content[: content.rindex(b"OggS")])
+    with pytest.raises(AudioError, match=r"without a whole last page"):
+        probe(path)
+
+
+def test_wav_written_to_a_pipe_is_no_broken_file(folder, tmp_path):
+    content = bytearray((folder / "a.wav").read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = content[4:8] = b"\xff" * 4
+    path = tmp_path / "piped.wav"
+    path.write_bytes(content)
+    assert probe(path).frames == 3 * RATE + 77
+
+
+def test_mp3_of_estimated_length_that_was_cut_short_gives_what_it_holds(folder, tmp_path):
+    content = (folder / "cbr.mp3").read_bytes()
+    begin = content.index(content[:2], content.index(b"Info"))
+    path = tmp_path / "half.mp3"
+    path.write_bytes(content[begin : len(content) // 2])
     frames = probe(path).frames
     assert RATE < frames < 2 * RATE
     assert read(path, frames - 100, 10_000).shape == (2, 100)

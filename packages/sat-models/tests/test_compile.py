@@ -56,6 +56,7 @@ CASES = [
 ]
 
 
+@pytest.mark.compiled
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
 @pytest.mark.parametrize(("base", "build", "tag", "config"), CASES)

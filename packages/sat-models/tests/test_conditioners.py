@@ -1,12 +1,12 @@
 import copy
-import importlib.util
+import os
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
+import golden
 import msgspec
 import pytest
 import torch
+from fakes import fake_module
 from torch import nn
 
 from sat_config import MissingExtraError
@@ -21,13 +21,8 @@ from sat_models.errors import CheckpointError, ConditionError
 from sat_models.extras import import_extra
 from sat_models.pretransforms.base import build_pretransform
 
-GOLDEN = Path(__file__).parent / "golden" / "golden.py"
 PATCHED = {"type": "patched", "config": {"channels": 1, "patch_size": 4}}
 WIDTH = 6
-
-spec = importlib.util.spec_from_file_location("golden", GOLDEN)
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 def build(tag, pretransform=None, **config):
@@ -92,7 +87,7 @@ def test_values_in_the_dtype_of_the_weights(dtype):
 
 
 def test_phonemes_are_padded_and_masked(monkeypatch):
-    monkeypatch.setitem(sys.modules, "g2p_en", SimpleNamespace(G2p=golden.StubG2p))
+    monkeypatch.setitem(sys.modules, "g2p_en", fake_module(G2p=golden.StubG2p))
     conditioner = build("phoneme")
     condition = conditioner(["a, a", ""], device="cpu")
     assert condition.embeddings.shape == (2, 4, WIDTH)
@@ -102,6 +97,16 @@ def test_phonemes_are_padded_and_masked(monkeypatch):
     assert torch.equal(comma, space)
     with pytest.raises(ConditionError, match="expected a text, got 3"):
         embed(conditioner, 3)
+
+
+def test_data_that_phonemes_need_and_that_is_missing_is_named(monkeypatch):
+    class Untagged(golden.StubG2p):
+        def __call__(self, text):
+            raise LookupError("Resource averaged_perceptron_tagger_eng not found.")
+
+    monkeypatch.setitem(sys.modules, "g2p_en", fake_module(G2p=Untagged))
+    with pytest.raises(ConditionError, match=r"conditioner 'it' .* nltk\.downloader cmudict"):
+        build("phoneme")
 
 
 @pytest.mark.parametrize(("width", "projected"), [(4, False), (WIDTH, True)])
@@ -286,7 +291,7 @@ class StubText(nn.Module):
 
 @pytest.fixture
 def clap(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "laion_clap", SimpleNamespace(CLAP_Module=StubClap))
+    monkeypatch.setitem(sys.modules, "laion_clap", fake_module(CLAP_Module=StubClap))
     path = tmp_path / "clap.pt"
     weights = StubClap(True, "HTSAT-base", "cpu").model.state_dict()
     torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, path)
@@ -336,3 +341,15 @@ def test_clap_weights_that_do_not_fit_are_refused(clap, tmp_path):
     torch.save({"state_dict": {"logit_scale": torch.zeros(())}}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"lacks 1 weights, the first is text_branch\.table"):
         build("clap_text", clap_ckpt_path=str(tmp_path / "other.pt"))
+
+
+def test_parts_that_clap_takes_from_the_hub_are_looked_for_here_only(clap, monkeypatch):
+    def build_clap(**options):
+        assert os.environ["HF_HUB_OFFLINE"] == "1"
+        raise OSError("We couldn't connect to 'https://huggingface.co'")
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setitem(sys.modules, "laion_clap", fake_module(CLAP_Module=build_clap))
+    with pytest.raises(ConditionError, match="is not there; fetch it once with: hf download rob"):
+        build("clap_text", **clap[0])
+    assert "HF_HUB_OFFLINE" not in os.environ

@@ -1,9 +1,8 @@
 """Conditioners of text that need the package transformers, with a tiny T5."""
 
 import copy
-import importlib.util
-from pathlib import Path
 
+import golden
 import msgspec
 import pytest
 import torch
@@ -16,12 +15,6 @@ from sat_models.errors import ConditionError
 pytest.importorskip("transformers")
 
 WIDTH, LENGTH = 512, 8
-
-spec = importlib.util.spec_from_file_location(
-    "golden", Path(__file__).parent / "golden" / "golden.py"
-)
-golden = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(golden)
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_find_audio_lists_each_folder_sorted_without_hidden_and_other_files(fold
         "f1/y.OPUS",
         "f1/z.aif",
     ]
-    assert found[1].path == folder / "b" / "short.flac"
+    assert found[1].path == f"{folder}/b/short.flac"
 
 
 def test_find_audio_follows_links_once(folder, tmp_path):
@@ -87,7 +87,7 @@ def test_folder_that_is_missing_or_empty_is_named(tmp_path):
 
 def test_two_folders_with_one_id_are_refused(folder):
     twice = AudioDirNode(datasets=(Folder(id="a", path=str(folder)),) * 2)
-    with pytest.raises(DataError, match="two folders of the dataset have the id 'a'"):
+    with pytest.raises(DataError, match="two entries of the dataset have the id 'a'"):
         find_audio(twice)
 
 
@@ -173,7 +173,7 @@ def test_files_that_cannot_be_opened_are_left_out_and_recorded(folder, tmp_path,
     write(folder / "surround.wav", SIZE, channels=6)
     ledger = Ledger(tmp_path / "bad.jsonl", on_bad_file="skip")
     dataset = build(node(folder), ledger=ledger)
-    assert [file.relpath for file, _ in dataset.files] == [
+    assert [file.relpath for file in dataset.sources] == [
         "b/short.flac",
         "long.wav",
         "other rate.WAV",

@@ -4,12 +4,13 @@ from itertools import chain, islice
 import pytest
 
 from sat_models.data.dataset import Draw
+from sat_models.data.order import Shuffled
 from sat_models.data.sampler import EpochStream, OnePass
 
 
 def stream(num_items, count, **options):
     options = {"batch_size": 4, "seed": 1, "carry_over": True, **options}
-    return list(islice(EpochStream(num_items, **options), count))
+    return list(islice(EpochStream(Shuffled(num_items), num_items=num_items, **options), count))
 
 
 @pytest.mark.parametrize(("num_items", "batch_size"), [(11, 4), (11, 8), (3, 8), (1, 5), (8, 8)])

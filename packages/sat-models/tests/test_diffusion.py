@@ -4,7 +4,6 @@ import torch
 import sat_config
 from sat_models import build_model
 from sat_models.models.objectives import RectifiedFlow, VObjective
-from sat_models.sampling.generate import generate_audio, generate_latents
 
 CODER = {"channels": 4, "c_mults": [1, 2], "strides": [2, 4]}
 PRETRANSFORM = {
@@ -83,24 +82,3 @@ def test_wrong_channels_are_refused_with_wanted_and_got():
 )
 def test_objective_follows_the_node(name, objective):
     assert isinstance(build(diffusion_objective=name).objective, objective)
-
-
-@pytest.mark.parametrize("name", ["v", "rectified_flow"])
-def test_generation_depends_on_the_seed_alone(name):
-    model = build(diffusion_objective=name).eval()
-    arguments = {"num_samples": 2, "frames": 6, "steps": 3, "device": "cpu"}
-    one = generate_latents(model, seed=1, **arguments)
-    before = torch.get_rng_state()
-    torch.testing.assert_close(generate_latents(model, seed=1, **arguments), one, rtol=0, atol=0)
-    assert not torch.equal(generate_latents(model, seed=2, **arguments), one)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert one.shape == (2, 3, 6)
-    assert not one.requires_grad
-
-
-def test_generated_audio_is_decoded():
-    audio = generate_audio(
-        latent_model().eval(), num_samples=1, frames=4, steps=2, seed=0, device="cpu"
-    )
-    assert audio.shape == (1, 2, 32)
-    assert not audio.requires_grad

@@ -3,6 +3,7 @@ import torch
 
 import sat_config
 from sat_models.build import build_model
+from sat_models.sampling.table import Solver
 
 SIZES = {"channels": 4, "c_mults": [1, 2], "strides": [2, 4]}
 ENCODER = {"type": "oobleck", "config": {**SIZES, "in_channels": 2, "latent_dim": 3}}
@@ -37,17 +38,23 @@ def build(*, width=3, objective="v", patch_size=1, ratio=8, channels=2, **parts)
     return build_model(sat_config.decode(document)).eval()
 
 
+def solver(name="v-ddim", *, steps=2):
+    return Solver(name, steps=steps, sigma_min=0.1, sigma_max=10.0, rho=1.0)
+
+
 def generator(seed=1):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("objective", ["v", "rectified_flow"])
-def test_decoding_gives_audio_that_the_generator_decides(objective):
+@pytest.mark.parametrize(
+    ("objective", "name"), [("v", "v-ddpm"), ("v", "dpmpp-2m"), ("rectified_flow", "euler")]
+)
+def test_decoding_gives_audio_that_the_generator_decides(objective, name):
     model = build(objective=objective)
     latents = model.encode(torch.randn(2, 2, 64)).latents
     assert latents.shape == (2, 3, 8)
     one, two, other = (
-        model.decode(latents, steps=2, generator=generator(seed)) for seed in (1, 1, 2)
+        model.decode(latents, solver=solver(name), generator=generator(seed)) for seed in (1, 1, 2)
     )
     assert one.shape == (2, 2, 64)
     assert not one.requires_grad
@@ -64,7 +71,7 @@ def test_decoder_makes_the_condition():
     model = build(width=5, decoder=DECODER)
     latents = torch.randn(1, 3, 4)
     torch.testing.assert_close(model.condition_for(latents), model.decoder(latents))
-    assert model.decode(latents, steps=2).shape == (1, 2, 32)
+    assert model.decode(latents, solver=solver()).shape == (1, 2, 32)
 
 
 def test_encoder_may_be_left_out():
@@ -80,7 +87,7 @@ def test_pretransform_lies_around_everything():
     audio = torch.randn(2, 1, 128)
     latents = model.encode(audio).latents
     assert (model.hop_length, model.in_channels, latents.shape) == (16, 1, (2, 3, 8))
-    assert model.decode(latents, steps=2).shape == audio.shape
+    assert model.decode(latents, solver=solver()).shape == audio.shape
 
 
 def test_fresh_encoder_is_halved():
@@ -121,4 +128,4 @@ def test_length_that_the_backbone_cannot_take_is_refused():
     model = build(patch_size=16)
     assert model.length_multiple == 16
     with pytest.raises(ValueError, match=r"3 latent frames are 24 samples.*multiple of 16"):
-        model.decode(torch.randn(1, 3, 3), steps=1)
+        model.decode(torch.randn(1, 3, 3), solver=solver())

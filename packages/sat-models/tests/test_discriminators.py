@@ -7,12 +7,8 @@ from torch import nn
 
 from sat_config.audio.arc import ARCHeadNode
 from sat_config.audio.discriminator import (
-    BigVGANDiscriminatorConfig,
-    BigVGANDiscriminatorNode,
     DiscriminatorNode,
-    DiscriminatorWeights,
 )
-from sat_config.errors import UserError
 from sat_config.registry import current
 from sat_models.discriminators.arc import ConvHead, ConvNeXtHead, build_arc_head
 from sat_models.discriminators.base import Discriminator, Judgement, build_discriminator
@@ -98,6 +94,7 @@ def test_features_of_a_copy_match(make):
     assert network.generator_losses(audio, audio).feature_matching == 0
 
 
+@pytest.mark.compiled
 @every(DISCRIMINATORS)
 def test_discriminator_is_one_graph_and_takes_bfloat16(make):
     network, audio = make(), torch.randn(2, 2, 300)
@@ -221,6 +218,7 @@ HEADS = {
 }
 
 
+@pytest.mark.compiled
 @every(HEADS)
 def test_head_scores_and_is_one_graph(make):
     head, features = make(), torch.randn(2, 32, 64)
@@ -305,11 +303,3 @@ def test_oobleck_of_a_node_takes_the_channels_that_it_names():
 def test_head_of_a_node(example):
     head = build_arc_head(node_of(ARCHeadNode, example), in_channels=32)
     assert head(torch.randn(1, 32, 600)).shape[:2] == (1, 1)
-
-
-def test_discriminator_that_is_not_there_says_what_to_take():
-    node = BigVGANDiscriminatorNode(
-        config=BigVGANDiscriminatorConfig(), weights=DiscriminatorWeights(**WEIGHTS)
-    )
-    with pytest.raises(UserError, match="take dac"):
-        build_discriminator(node, channels=2, sample_rate=8000)

@@ -210,6 +210,7 @@ def test_masks_are_left_alone_by_builders():
     assert not build().model.heed_masks
 
 
+@pytest.mark.compiled
 @pytest.mark.slow
 @pytest.mark.parametrize("recompute", [False, True])
 def test_whole_graph_compiles_and_gives_the_same(recompute):

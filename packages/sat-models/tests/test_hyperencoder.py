@@ -234,6 +234,7 @@ def test_recomputation_is_refused():
         build(taae)
 
 
+@pytest.mark.compiled
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
 def test_decoding_compiles_as_one_graph():

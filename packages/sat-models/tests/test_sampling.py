@@ -6,7 +6,6 @@ import torch
 
 from sat_models.models.objectives import RectifiedFlow, RFDenoiser, VObjective
 from sat_models.models.timesteps import DistributionShift
-from sat_models.sampling.generate import starting_noise
 from sat_models.sampling.samplers import sample_euler, sample_v_ddim
 from sat_models.sampling.schedules import (
     linear_times,
@@ -15,6 +14,8 @@ from sat_models.sampling.schedules import (
     shifted_times,
 )
 from sat_models.sampling.sigma_samplers import adams_weights
+from sat_models.sampling.start import starting_noise
+from sat_models.sampling.table import Solver, Start, sample
 
 OBJECTIVES = [VObjective(), RectifiedFlow(), RFDenoiser()]
 objectives = pytest.mark.parametrize(
@@ -66,7 +67,9 @@ def test_perfect_network_leads_back_to_the_signal(objective, steps, x0, noise):
     def model_fn(x, t):
         return objective.training_pair(x0, noise, t)[1]
 
-    sampled = objective.sample(model_fn, noise, steps=steps)
+    solver = Solver(objective.sampler, steps=steps, sigma_min=0.1, sigma_max=10.0, rho=1.0)
+    start = Start(noise, init=None, init_noise_level=1.0)
+    sampled = sample(solver, model_fn, start, objective=objective)
     torch.testing.assert_close(sampled, x0, rtol=1e-4, atol=1e-5)
 
 
@@ -95,12 +98,12 @@ def test_samplers_ask_the_network_once_per_step(noise):
 
 
 def test_fresh_noise_comes_from_the_generator(noise):
-    def sample(seed):
+    def sampled(seed):
         generator = torch.Generator().manual_seed(seed)
         return sample_v_ddim(lambda x, t: -x, noise, steps=3, eta=1.0, generator=generator)
 
-    torch.testing.assert_close(sample(1), sample(1), rtol=0, atol=0)
-    assert not torch.equal(sample(1), sample(2))
+    torch.testing.assert_close(sampled(1), sampled(1), rtol=0, atol=0)
+    assert not torch.equal(sampled(1), sampled(2))
 
 
 def test_sampling_builds_no_graph(noise):

@@ -1,5 +1,6 @@
 """A tiny world: an autoencoder of a few hundred weights, and clips of noise."""
 
+import json
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,7 @@ import sat_config
 from sat_models.build import build_model
 from sat_models.checkpoint import save_checkpoint
 from sat_preencode import PreencodeResult, preencode
+from sat_preencode.encoding import Encoder
 from sat_preencode.progress import Reporter
 
 RATE = 8000
@@ -111,6 +113,11 @@ class World:
             if path.is_file()
         }
 
+    def manifest(self) -> list[dict]:
+        """The lines of the folder's list of items."""
+        text = (self.latents / "manifest.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
     def with_table(self, **changes) -> dict:
         return {"preencode": self.document()["preencode"] | changes}
 
@@ -131,3 +138,22 @@ def world(empty_world):
     empty_world.add_clip("b/c.flac", 3 * SIZE + 70)
     empty_world.add_clip("d.wav", 50)
     return empty_world
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("SAT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def encodes(monkeypatch):
+    """The ids of each batch that goes through an encoder."""
+    batches = []
+    original = Encoder.encode
+
+    def counting(self, audio, *, ids):
+        batches.append(list(ids))
+        return original(self, audio, ids=ids)
+
+    monkeypatch.setattr(Encoder, "encode", counting)
+    return batches

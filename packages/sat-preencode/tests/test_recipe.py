@@ -9,16 +9,15 @@ import soundfile
 import torch
 
 import sat_config
-from sat_config.audio.dataset import Folder, PreEncodedNode
+from sat_config.audio.dataset import LatentFolder, PreEncodedNode
 from sat_models.audio import read_audio
 from sat_models.build import build_model
 from sat_models.checkpoint import load_weights, open_checkpoint, save_checkpoint
 from sat_models.data.build import build_dataset
-from sat_models.data.latents import read_details
+from sat_models.data.latent_details import read_details
 from sat_models.data.ledger import Ledger
 from sat_models.errors import CheckpointError, DataError
 from sat_preencode import PreencodeError, StoreError
-from sat_preencode.encoding import Encoder
 from sat_preencode.store import LatentStore
 
 NINE = [
@@ -28,26 +27,8 @@ NINE = [
 ]
 
 
-@pytest.fixture
-def encodes(monkeypatch):
-    """The ids of each batch that goes through an encoder."""
-    batches = []
-    original = Encoder.encode
-
-    def counting(self, audio, *, ids):
-        batches.append(list(ids))
-        return original(self, audio, ids=ids)
-
-    monkeypatch.setattr(Encoder, "encode", counting)
-    return batches
-
-
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def manifest(world):
-    return lines(world.latents / "manifest.jsonl")
 
 
 def places(world):
@@ -57,7 +38,7 @@ def places(world):
 
 def test_preencode_writes_each_item_its_sidecar_and_the_manifest(world):
     result = world.preencode()
-    entries = manifest(world)
+    entries = world.manifest()
     assert [entry["id"] for entry in entries] == NINE
     assert (result.items, result.encoded, result.unreadable, result.complete) == (9, 9, 0, True)
     assert result.seconds == pytest.approx((3 * 256 + 100 + 3 * 256 + 70 + 50) / 8000)
@@ -85,7 +66,7 @@ def test_details_hold_the_whole_experiment_and_both_fingerprints(world):
 def test_latent_folder_is_what_training_reads(world):
     result = world.preencode()
     dataset = build_dataset(
-        PreEncodedNode(datasets=(Folder(id="latents", path=str(world.latents)),)),
+        PreEncodedNode(datasets=(LatentFolder(id="latents", path=str(world.latents)),)),
         sample_rate=8000,
         sample_size=256,
         channels=2,
@@ -261,7 +242,7 @@ def test_file_with_a_bad_place_loses_only_the_items_there(world, caplog):
     assert (result.items, result.unreadable, result.complete) == (8, 1, True)
     assert [str(path) in message for message in caplog.messages] == [True]
     assert [entry["offset"] for entry in lines(world.latents / "bad_files.jsonl")] == [256]
-    assert [entry["id"] for entry in manifest(world)] == [NINE[0], *NINE[2:]]
+    assert [entry["id"] for entry in world.manifest()] == [NINE[0], *NINE[2:]]
 
 
 def test_item_that_could_not_be_read_is_tried_again_next_time(world):
@@ -275,7 +256,7 @@ def test_item_that_could_not_be_read_is_tried_again_next_time(world):
     soundfile.write(path, samples, rate, subtype="FLOAT")
     world.preencode()
     path.write_bytes(whole)
-    assert world.preencode().encoded == 1
+    assert world.preencode().encoded == 4  # it is another file than the one with the bad value
     (world.latents / "bad_files.jsonl").unlink()
     assert world.files() == reference
 

@@ -26,6 +26,8 @@ def item(start=0):
         valid_frames=4,
         seconds_start=start / 1000,
         seconds_total=0.9,
+        content_sha256="c" * 64,
+        metadata_sha256="d" * 64,
     )
 
 
@@ -64,25 +66,32 @@ def store(tmp_path):
 
 
 def test_written_item_is_found_with_the_sum_of_its_file(store):
-    entry = store.write(item(), LATENTS)
+    entry = store.write(item(), LATENTS, metadata={"prompt": "a bell"})
     path = store.folder / "m/x.wav/000000000000.npy"
     assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert store.find(item()) == entry
     np.testing.assert_array_equal(np.load(path), LATENTS)
 
 
-def test_sidecar_is_the_manifest_line(store):
-    entries = [store.write(item(start), LATENTS) for start in (64, 0, 32)]
+def test_sidecar_holds_metadata_and_the_manifest_line(store):
+    entry = store.write(item(), LATENTS, metadata={"prompt": "a bell"})
+    store.write_manifest([entry])
+    (line,) = (store.folder / "manifest.jsonl").read_bytes().splitlines()
+    sidecar = msgspec.json.decode((store.folder / "m/x.wav/000000000000.json").read_bytes())
+    assert sidecar == {"prompt": "a bell", **msgspec.json.decode(line)}
+
+
+def test_manifest_is_sorted(store):
+    entries = [store.write(item(start), LATENTS, metadata={}) for start in (64, 0, 32)]
     store.write_manifest(entries)
-    lines = (store.folder / "manifest.jsonl").read_bytes().splitlines(keepends=True)
-    sidecars = sorted((store.folder / "m/x.wav").glob("*.json"))
-    assert lines == [sidecar.read_bytes() for sidecar in sidecars]
+    lines = (store.folder / "manifest.jsonl").read_bytes().splitlines()
+    assert [msgspec.json.decode(line)["start_sample"] for line in lines] == [0, 32, 64]
 
 
 @pytest.mark.parametrize("victim", ["000000000000.npy", "000000000000.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
 def test_damaged_item_is_not_taken_for_finished(store, victim, damage):
-    store.write(item(), LATENTS)
+    store.write(item(), LATENTS, metadata={"prompt": "a bell"})
     path = store.folder / "m/x.wav" / victim
     content = path.read_bytes()
     if damage == "gone":
@@ -95,13 +104,13 @@ def test_damaged_item_is_not_taken_for_finished(store, victim, damage):
 
 
 def test_item_whose_file_has_changed_length_is_made_again(store):
-    store.write(item(), LATENTS)
+    store.write(item(), LATENTS, metadata={"prompt": "a bell"})
     assert store.find(msgspec.structs.replace(item(), seconds_total=1.1)) is None
 
 
 def test_latents_of_another_shape_are_refused(store):
     with pytest.raises(ValueError, match=r"shape \(3, 4\) expected, got \(3, 5\)"):
-        store.write(item(), np.zeros((3, 5), dtype=np.float32))
+        store.write(item(), np.zeros((3, 5), dtype=np.float32), metadata={})
 
 
 def test_claim_twice_with_equal_settings_changes_nothing(store):
@@ -136,8 +145,8 @@ def test_claim_refuses_a_folder_of_something_else(store):
     ("content", "said"),
     [
         ("[]", "does not describe a latent folder"),
-        ('{"format": "sat-latents", "version": 2}', "describes sat-latents version 2"),
-        ('{"format": "sat-latents", "version": 1}', "is damaged"),
+        ('{"format": "sat-latents", "version": 1}', "describes sat-latents version 1"),
+        ('{"format": "sat-latents", "version": 2}', "is damaged"),
     ],
 )
 def test_claim_refuses_details_that_it_cannot_read(store, content, said):

@@ -1,5 +1,9 @@
 """Clips, experiments and settings that every test of the package shares."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -95,3 +99,33 @@ def diffusion_document(autoencoder_document):
 
 def _folder(path):
     return {"dataset_type": "audio_dir", "datasets": [{"id": path.name, "path": str(path)}]}
+
+
+@pytest.fixture(scope="session")
+def toy_family():
+    """A model family from outside, registered as a package's would be."""
+    if "toy_family" not in sys.modules:
+        path = Path(__file__).with_name("toy_family.py")
+        spec = importlib.util.spec_from_file_location("toy_family", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["toy_family"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["toy_family"]
+
+
+@pytest.fixture
+def line_document(toy_family, tmp_path):
+    """A run of that family, which takes a fraction of a second."""
+    return {
+        "model": {"name": "Line"},
+        "name": "line",
+        "max_steps": 4,
+        "save_dir": str(tmp_path / "runs"),
+        "accelerator": "cpu",
+        "devices": 1,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("SAT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))

@@ -125,7 +125,7 @@ def test_signal_ends_with_a_checkpoint_to_recover_from(
     assert "recover=true" in output
     (checkpoint,) = (tmp_path / "runs").rglob("step=*.ckpt")
     step = torch.load(checkpoint, weights_only=True)["global_step"]
-    assert checkpoint.name == f"step={step:08d}.ckpt"
+    assert checkpoint.name == f"step={step:08d}.rescue.ckpt"
     again = {**autoencoder_document, "recover": True, "max_steps": step + 3}
     result = fit(sat_config.decode(again))
     assert result.step == step + 3

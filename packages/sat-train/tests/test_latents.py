@@ -23,18 +23,21 @@ def latents(tmp_path, codec, diffusion_document):
     folder.mkdir()
     details = {
         "format": "sat-latents",
-        "version": 1,
+        "version": 2,
         "checkpoint": str(codec),
         "autoencoder_fingerprint": fingerprint(open_checkpoint(codec).state_dict),
         "sample_rate": 8000,
         "hop_length": 8,
         "latent_dim": 3,
+        "sample_size": 256,
+        "dtype": "float32",
     }
     (folder / "details.json").write_text(json.dumps(details))
     lines = []
     for number in range(4):
         values = np.random.default_rng(number).standard_normal((3, 32), dtype=np.float32)
         np.save(folder / f"{number}.npy", values)
+        (folder / f"{number}.json").write_text("{}")
         entry = {"id": f"x/{number}", "file": f"{number}.npy", "start_sample": 0}
         entry |= {"frames": 32, "valid_frames": 32, "seconds_total": 1.0}
         lines.append(json.dumps(entry))

@@ -83,7 +83,9 @@ def test_recover_passes_over_a_damaged_checkpoint(autoencoder_document, damage, 
     if damage == "cut":
         del content[len(content) // 2 :]
     else:
-        content[len(content) // 2] ^= 0xFF
+        middle = len(content) // 2
+        for place in range(middle, middle + 256):  # longer than the padding between entries
+            content[place] ^= 0xFF
     first.checkpoint.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         second = run(autoencoder_document, max_steps=6, checkpoint_every=2, recover=True)

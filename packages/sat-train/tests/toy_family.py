@@ -1,6 +1,8 @@
 """A model family from another field, as a package from outside would bring it: fits a line."""
 
+import os
 from collections.abc import Iterable
+from itertools import count
 
 import torch
 
@@ -10,11 +12,13 @@ from sat_config.run import Experiment
 from sat_models.build import build_model
 from sat_train.demo import PlotDemo
 from sat_train.family import DataModule, Method, build_datamodule, build_training
+from sat_train.steps import Losses, Part, StepSettings, Updater
 
 
 class LineModel(Node, kw_only=True):
     name: str
     features: Positive = 3
+    poisoned: tuple[int, ...] = ()
 
 
 class LineTraining(Node, kw_only=True):
@@ -33,51 +37,67 @@ class PlainLine(LineExperiment, kw_only=True):
 
 
 class LineData(DataModule):
-    def __init__(self, *, first_batch: int, batch_size: int, features: int) -> None:
-        self.first_batch = first_batch
-        self.batch_size = batch_size
-        self.features = features
-        self.validation = [self.batch(-1)]
+    """Item `i` follows from `i`; batches are cut from the items in turn, by all processes."""
+
+    def __init__(self, experiment, *, first_batch, rank, world_size):
+        self.size = experiment.batch_size
+        self.model = experiment.model
+        self.numbers = first_batch * world_size + rank, world_size
+        self.validation = [self.batch(10**6)]
         self.demos = self.validation
 
     @property
     def train(self):
-        return _Endless(self)
+        return Endless(self)
 
     def batch(self, number: int):
-        generator = torch.Generator().manual_seed(number + 1)
-        x = torch.randn(self.batch_size, self.features, generator=generator)
-        return {"x": x, "y": x.sum(1)}
+        items = range(number * self.size, (number + 1) * self.size)
+        x = torch.stack([self.item(index) for index in items])
+        y = x.sum(1) * (float("nan") if number in self.model.poisoned else 1.0)
+        return {"x": x, "y": y, "items": tuple(items)}
+
+    def item(self, index: int):
+        generator = torch.Generator().manual_seed(index)
+        return torch.randn(self.model.features, generator=generator)
+
+    def ids_of(self, batch):
+        return [f"line/{index}" for index in batch["items"]]
 
     def describe(self):
         return {"data": "made up"}
 
 
-class _Endless:
-    def __init__(self, data: LineData) -> None:
+class Endless:
+    def __init__(self, data):
         self.data = data
 
     def __iter__(self):
-        number = self.data.first_batch
-        while True:
-            yield self.data.batch(number)
-            number += 1
+        return (self.data.batch(number) for number in count(*self.data.numbers))
 
 
 class LineMethod(Method):
     headline = "val/mse"
 
-    def __init__(self, model, *, rate: float, seed: int) -> None:
-        super().__init__(seed=seed, demo_every=1000)
+    def __init__(self, model, *, rate: float, settings: StepSettings) -> None:
+        super().__init__(settings=settings, demo_every=1000)
         self.model = model
         self.rate = rate
 
     def error(self, batch):
         return (self.model(batch["x"]).squeeze(1) - batch["y"]).square().mean()
 
-    def training_step(self, batch, batch_idx):
-        loss = self.error(batch)
-        return {"loss": loss, "terms": {"loss": loss.detach()}}
+    @property
+    def parts(self):
+        return (Part("line", (self.model,)),)
+
+    def build_updater(self, part):
+        return Updater(torch.optim.SGD(part.weights(), lr=self.rate))
+
+    def losses(self, batch, part):
+        if folder := os.environ.get("SAT_TOY_LOG"):
+            with open(os.path.join(folder, f"{os.getpid()}.items"), "a") as file:
+                print(*batch["items"], file=file)
+        return Losses({"mse": self.error(batch)})
 
     def validate(self, batches: Iterable):
         return {"val/mse": float(torch.stack([self.error(batch) for batch in batches]).mean())}
@@ -89,9 +109,6 @@ class LineMethod(Method):
         figure.subplots().plot([self.model(batch["x"])[0].item() for batch in batches])
         yield PlotDemo(name="line", figure=figure)
 
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=self.rate)
-
 
 @build_model.register
 def _model(experiment: PlainLine):
@@ -100,13 +117,10 @@ def _model(experiment: PlainLine):
 
 @build_datamodule.register
 def _data(experiment: LineExperiment, *, ledger, first_batch, rank, world_size):
-    return LineData(
-        first_batch=first_batch,
-        batch_size=experiment.batch_size,
-        features=experiment.model.features,
-    )
+    return LineData(experiment, first_batch=first_batch, rank=rank, world_size=world_size)
 
 
 @build_training.register
 def _training(experiment: LineExperiment, *, model):
-    return LineMethod(model, rate=experiment.training.rate, seed=experiment.seed)
+    settings = StepSettings.of(experiment)
+    return LineMethod(model, rate=experiment.training.rate, settings=settings)

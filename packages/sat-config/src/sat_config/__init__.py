@@ -18,7 +18,16 @@ from sat_config.errors import (
     Problem,
     UserError,
 )
-from sat_config.loading import Report, check, decode, load, load_as, load_model, validate
+from sat_config.loading import (
+    Report,
+    check,
+    check_composed,
+    decode,
+    load,
+    load_as,
+    load_model,
+    validate,
+)
 from sat_config.run import Experiment
 
 if TYPE_CHECKING:
@@ -36,6 +45,7 @@ __all__ = [
     "Report",
     "UserError",
     "check",
+    "check_composed",
     "decode",
     "diff",
     "dumps",

@@ -7,11 +7,27 @@ every run key is a flag in kebab case (`--batch-size 8`), and each is short for 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from sat_config import layers, schema
 from sat_config.run import Experiment
+
+PREENCODE_FLAGS = {
+    "ckpt-path": "preencode.checkpoint",
+    "output-path": "preencode.output_path",
+    "sample-size": "preencode.sample_size",
+    "limit-batches": "preencode.limit_batches",
+}
+"""Flags of SAT's pre_encode.py, and the keys that they set here."""
+
+PREENCODE_SWITCHES = {
+    "model-half": "preencode.model_half",
+    "is-discrete": "preencode.is_discrete",
+    "shuffle": "preencode.shuffle",
+}
+"""Flags of SAT's pre_encode.py without a value, and the keys that they set here."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,21 +74,39 @@ def add_loading(
     flags: Mapping[str, str] | None = None,
     switches: Mapping[str, str] | None = None,
 ) -> None:
-    """Add everything that says which experiment to load.
+    """Add everything that says which experiment to load: FILE, `--override` and SAT's flags."""
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="the experiment: TOML, JSON, or a defaults.ini"
+    )
+    add_overriding(parser)
+    parser.usage = "%(prog)s [OPTIONS] [FILE]"
+    parser.formatter_class = partial(argparse.HelpFormatter, max_help_position=42)
+    add_flags_of_sat(parser, flags=flags, switches=switches)
+
+
+def add_flags_of_sat(
+    parser: argparse.ArgumentParser,
+    *,
+    flags: Mapping[str, str] | None = None,
+    switches: Mapping[str, str] | None = None,
+) -> None:
+    """Add the flags of SAT's scripts; each becomes a word of `override`.
 
     Args:
         parser: The command's parser.
         flags: SAT's flags whose key has another path here: `{"ckpt-path": "preencode.checkpoint"}`.
         switches: SAT's flags without a value, and the path that each sets to true.
     """
-    parser.add_argument(
-        "file", nargs="?", metavar="FILE", help="the experiment: TOML, JSON, or a defaults.ini"
+    parser.set_defaults(override=[])
+    group = parser.add_argument_group(
+        "flags of stable-audio-tools, and further ones in their way",
+        "Each is short for an override of the key that is named beside it.",
     )
-    add_overriding(parser)
-    for flag, path in {**_run_key_flags(), **(flags or {})}.items():
-        _add_flag(parser, flag, path, nargs=None)
+    run = {"config-file": "include", **{key.replace("_", "-"): key for key in settable()}}
+    for flag, path in {**run, **(flags or {})}.items():
+        _add_flag(group, flag, path, nargs=None)
     for flag, path in (switches or {}).items():
-        _add_flag(parser, flag, path, nargs=0)
+        _add_flag(group, flag, path, nargs=0)
 
 
 def parse(
@@ -100,25 +134,25 @@ def join_overrides(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _run_key_flags() -> dict[str, str]:
-    """Flag to path: the keys that name a layer, and the run keys that hold one value."""
-    keys = [*layers.PATH_KEYS]
-    keys += [
+def settable() -> tuple[str, ...]:
+    """What a flag or a line of `defaults.ini` can set: layers, and run keys of one value."""
+    single = (
         key
         for key, field in schema.fields(Experiment).items()
         if not field.slot.structs and not field.slot.values
-    ]
-    return {"config-file": "include", **{key.replace("_", "-"): key for key in keys}}
+    )
+    return (*layers.PATH_KEYS, *single)
 
 
-def _add_flag(parser: argparse.ArgumentParser, flag: str, path: str, nargs: int | None) -> None:
-    parser.add_argument(
+def _add_flag(group: argparse._ArgumentGroup, flag: str, path: str, nargs: int | None) -> None:
+    group.add_argument(
         f"--{flag}",
         action=_AsOverride,
         const=path,
         nargs=nargs,
         default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
+        metavar="VALUE",
+        help=path if nargs is None else f"{path} = true",
     )
 
 

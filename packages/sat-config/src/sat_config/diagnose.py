@@ -15,18 +15,35 @@ import msgspec
 from sat_config import convert, plugins, rules, schema
 from sat_config.document import Table
 from sat_config.errors import Path, Problem, format_path
+from sat_config.hints import choices, nearest
 from sat_config.layers import Folded, Origin
 from sat_config.schema import Slot
+
+MOST = 1000
+"""Problems after which no more are looked for: a file of that many is not what it is taken for."""
 
 
 def diagnose(folded: Folded) -> list[Problem]:
     """All problems of the folded table, rules of those nodes that decode by themselves included."""
-    return _Walk(folded).value(folded.tree, folded.slot, ()) if folded.slot else []
+    if folded.slot is None:
+        return []
+    walk = _Walk(folded)
+    found = walk.value(folded.tree, folded.slot, ())
+    if walk.full:
+        message = f"there are more problems than these {len(found)}, which were found first"
+        found.append(walk.problem("too-many-problems", (), message))
+    return found
 
 
 class _Walk:
     def __init__(self, folded: Folded) -> None:
         self.folded = folded
+        self.count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether enough has been found."""
+        return self.count >= MOST
 
     # -------------------------------------------------------------------------------- dispatch
 
@@ -41,7 +58,11 @@ class _Walk:
             inner, pairs = slot.item, enumerate(value)
         elif isinstance(value, dict) and slot.values is not None:
             inner, pairs = slot.values, value.items()
-        found = [p for key, item in pairs for p in self.value(item, inner, (*path, key))]
+        found: list[Problem] = []
+        for key, item in pairs:
+            found += self.value(item, inner, (*path, key))
+            if self.full:
+                break
         return found or self.leaf(value, slot, path)
 
     # --------------------------------------------------------------------------------- tables
@@ -62,6 +83,8 @@ class _Walk:
                 problems.append(self.unknown_key(key, cls, value, path))
             else:
                 problems += self.value(item, known[key].slot, (*path, key))
+            if self.full:
+                return problems
         for field in known.values():
             if field.required and field.key not in value:
                 problems.append(self.missing_key(field.key, field.slot, value, path, tag))
@@ -90,7 +113,6 @@ class _Walk:
         if family is None:
             return self.wrong_kind(table, slot, path)
         tags = [tag for tag, cls in family.members.items() if cls in slot.structs]
-        names = ", ".join(map(show, tags))
         tag_key = family.tag_path[-1]
         found = family.tag_of(table)
         where = f"{format_path(path)} " if path else "the document "
@@ -99,7 +121,7 @@ class _Walk:
                 "missing-tag",
                 path,
                 f"{where}does not say which {family.name} it is: {tag_key!r} is missing",
-                allowed=names,
+                allowed=choices([show(tag) for tag in tags], ""),
             )
         refused = family.refused.get(found) if isinstance(found, str) else None
         return self.problem(
@@ -107,7 +129,7 @@ class _Walk:
             (*path, *family.tag_path),
             f"{show(found)} is no {family.name} that {'works' if refused else 'is known'} here",
             found=show(found),
-            allowed=names,
+            allowed=choices([show(tag) for tag in tags], found),
             suggestion=None
             if refused
             else (show(close) if (close := nearest(found, tags)) else None),
@@ -122,7 +144,7 @@ class _Walk:
             "unknown-key",
             (*path, key),
             f"unknown key {key!r} in {format_path(path) if path else 'the root of the document'}",
-            allowed=", ".join(sorted(known)) or "no keys at all",
+            allowed=choices(sorted(known), key) or "no keys at all",
             suggestion=nearest(key, free) or nearest(key, known),
             note=f"{key!r} belongs at {' or at '.join(elsewhere[:3])}" if elsewhere else None,
             at_key=True,
@@ -156,7 +178,8 @@ class _Walk:
             f"{where} lacks the key {key!r}",
             allowed=describe(slot.annotation),
             at_key=True,
-            origin=trace.find((*path, tag)) if tag and tagged else trace.find_last(path),
+            origin=trace.removal((*path, key))
+            or (trace.find((*path, tag)) if tag and tagged else trace.find_last(path)),
         )
 
     # --------------------------------------------------------------------------------- leaves
@@ -175,6 +198,7 @@ class _Walk:
             found=show(value),
             allowed=describe(slot.annotation),
             suggestion=_repair(value, slot),
+            note=_refusal(value, slot),
         )
 
     def wrong_kind(self, value: object, slot: Slot, path: Path) -> Problem:
@@ -208,6 +232,7 @@ class _Walk:
         origin: Origin | None = None,
         level: typing.Literal["error", "warning"] = "error",
     ) -> Problem:
+        self.count += 1
         return locate(
             self.folded,
             Problem(
@@ -234,18 +259,6 @@ def locate(
     return msgspec.structs.replace(
         problem, file=origin.source.name, line=line, column=column, source_line=shown
     )
-
-
-def nearest(name: object, known: typing.Iterable[str]) -> str | None:
-    """The known name most like this one, if any is."""
-    if not isinstance(name, str):
-        return None
-    import difflib
-
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    folded = {known_name.lower().replace("-", "_"): known_name for known_name in names}
-    return folded.get(name.lower().replace("-", "_")) or (close[0] if close else None)
 
 
 def show(value: object) -> str:
@@ -305,6 +318,14 @@ def _limits(meta: Any) -> Iterator[str]:  # noqa: ANN401 - msgspec.Meta
         yield f"of length {meta.max_length} or less"
     if getattr(meta, "pattern", None):
         yield (meta.extra or {}).get("words") or f"matching {meta.pattern}"
+
+
+def _refusal(value: object, slot: Slot) -> str | None:
+    """Why a value that people will try is none, where the schema says so."""
+    for _, extra in schema.alternatives(slot.annotation):
+        if isinstance(value, str) and value in extra.get("refused", {}):
+            return str(extra["refused"][value])
+    return None
 
 
 def _repair(value: object, slot: Slot) -> str | None:

@@ -4,12 +4,12 @@ import datetime
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from sat_config import hints, positions, shipped, upgrade
+from sat_config import hints, positions, runs, shipped, upgrade
 from sat_config.errors import Path, Problem
 
 MAX_DEPTH = 100
@@ -30,7 +30,7 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         name: How messages call it.
         folder: What relative paths in it start from.
         text: Its content.
-        language: "toml", "json", "yaml" or "ini"; "" for what has no lines (an override).
+        language: "toml", "json", "yaml", "ini" or "override"; "" for what has no text.
     """
 
     name: str
@@ -38,7 +38,9 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
     text: str = ""
     language: str = ""
 
-    def locate(self, path: Path, *, value: bool = False) -> tuple[int, int, str | None] | None:
+    def locate(
+        self, path: Path, *, value: bool = False
+    ) -> tuple[int | None, int, str | None] | None:
         """Line, column and text of the line where `path`, or the nearest table above it, stands."""
         if not self.language or len(self.text) > LONGEST_SCANNED:
             return None
@@ -51,8 +53,10 @@ class Source(msgspec.Struct, eq=False, kw_only=True, dict=True):
         place = places[path]
         return self.at_offset(place.value if value and path == whole else place.key)
 
-    def at_offset(self, offset: int) -> tuple[int, int, str | None]:
-        """Line, column and text of the line of an offset into the text."""
+    def at_offset(self, offset: int) -> tuple[int | None, int, str | None]:
+        """Line, column and text of the line of an offset into the text; a word has no lines."""
+        if self.language == "override":
+            return None, offset + 1, self.text
         if "starts" not in self.__dict__:
             self.__dict__["starts"] = positions.line_starts(self.text)
         return positions.line_and_column(self.text, offset, self.__dict__["starts"])
@@ -64,12 +68,13 @@ class Document(msgspec.Struct, eq=False):
     Attributes:
         source: The file.
         data: Its content, upgraded to the current schema version.
-        notes: Warnings about it.
+        origin_of: For data that some other tool has composed: who set the value at a path (an
+            `Origin`).
     """
 
     source: Source
     data: Table
-    notes: list[Problem] = []
+    origin_of: Callable[[Path], Any] | None = None
 
 
 class DocumentError(Exception):
@@ -83,6 +88,8 @@ class DocumentError(Exception):
 def read(path: str | os.PathLike[str]) -> Document:
     """Read a TOML, JSON or YAML file, a `defaults.ini`, or a shipped preset ("sat:NAME").
 
+    A run folder and `runs/NAME/latest` stand for the configuration in them.
+
     Raises:
         DocumentError: It cannot be read, is not what its suffix says, or holds what no
             configuration can (duplicate keys, NaN, dates, extreme nesting).
@@ -90,12 +97,13 @@ def read(path: str | os.PathLike[str]) -> Document:
     name = os.fspath(path)
     if name.startswith(shipped.PREFIX):
         name = _preset(name)
+    elif _suffix(name) not in SUFFIXES:
+        name = runs.find(name) or name
     text = _read_text(name)
-    language = SUFFIXES[name.lower().rpartition(".")[2]]
+    language = SUFFIXES[_suffix(name)]
     source = Source(name=name, folder=os.path.dirname(name) or ".", text=text, language=language)
     data = parse(source)
-    notes = list(_drop_comments(data, source)) if language == "json" else []
-    return Document(source=source, data=_upgraded(data, source), notes=notes)
+    return Document(source=source, data=_upgraded(data, source))
 
 
 def from_mapping(mapping: Mapping[str, Any], name: str) -> Document:
@@ -168,7 +176,9 @@ def _read_text(name: str) -> str:
     def refuse(code: str, message: str, suggestion: str | None = None) -> DocumentError:
         return DocumentError(Problem(code=code, message=message, file=name, suggestion=suggestion))
 
-    if name.lower().rpartition(".")[2] not in SUFFIXES or "." not in name:
+    if os.path.isdir(name):
+        raise refuse("not-a-file", "this is a folder, not a file", runs.advice(name))
+    if _suffix(name) not in SUFFIXES:
         raise refuse(
             "unknown-format",
             f"{os.path.basename(name)!r} is not .toml, .json, .yaml or .ini",
@@ -179,8 +189,6 @@ def _read_text(name: str) -> str:
             raw = file.read()
     except FileNotFoundError:
         raise refuse("missing-file", "there is no such file", _similar_file(name)) from None
-    except IsADirectoryError:
-        raise refuse("not-a-file", "this is a folder, not a file") from None
     except OSError as error:
         raise refuse("unreadable", f"cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name that no file can have
@@ -196,33 +204,33 @@ def _read_text(name: str) -> str:
     return text
 
 
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1][1:].lower()
+
+
 def _preset(name: str) -> str:
     """The file of a preset."""
     if (found := shipped.find(name)) is not None:
         return found
-    from difflib import get_close_matches
-
     known = shipped.names()
     raise DocumentError(
         Problem(
             code="unknown-preset",
             message="no preset of this name is shipped",
             file=name,
-            allowed=", ".join(known),
-            suggestion=next(iter(get_close_matches(name, known, n=1)), None),
+            allowed=hints.choices(known, name),
+            suggestion=hints.nearest(name, known),
         )
     )
 
 
 def _similar_file(name: str) -> str | None:
-    import difflib
-
     try:
         beside = os.listdir(os.path.dirname(name) or ".")
     except OSError:
         return None
-    close = difflib.get_close_matches(os.path.basename(name), beside, n=1)
-    return os.path.join(os.path.dirname(name), close[0]) if close else None
+    close = hints.nearest(os.path.basename(name), beside)
+    return os.path.join(os.path.dirname(name), close) if close else None
 
 
 def _parse_toml(source: Source) -> object:
@@ -280,7 +288,7 @@ def _parse_yaml(source: Source) -> object:
             )
         ) from None
     except yaml_text.YamlError as error:
-        line, column, shown = source.at_offset(error.offset)
+        line, column, shown = positions.line_and_column(source.text, error.offset)
         if error.code == "syntax":
             raise _syntax_error(source, str(error), line, column, "YAML") from None
         raise DocumentError(
@@ -453,29 +461,6 @@ def at(
         source_line=shown,
         suggestion=suggestion,
     )
-
-
-def _drop_comments(data: Table, source: Source) -> Iterator[Problem]:
-    """Remove keys that start with an underscore: comments, by habit of JSON's users."""
-    stack: list[tuple[Path, Any]] = [((), data)]
-    while stack:
-        path, value = stack.pop()
-        if isinstance(value, dict):
-            for key in [key for key in value if key.startswith("_")]:
-                line, column, shown = source.locate((*path, key)) or (None, None, None)
-                yield Problem(
-                    code="comment-key",
-                    severity="warning",
-                    path=(*path, key),
-                    message=f"{key!r} is taken as a comment and not read",
-                    file=source.name,
-                    line=line,
-                    column=column,
-                    source_line=shown,
-                )
-                del value[key]
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        stack.extend(((*path, key), item) for key, item in pairs if isinstance(item, dict | list))
 
 
 def _upgraded(data: Table, source: Source) -> Table:

@@ -19,11 +19,12 @@ def plain(config: msgspec.Struct) -> dict[str, Any]:
     return data
 
 
-def dumps(config: msgspec.Struct, format: Literal["toml", "json"] = "toml") -> str:
+def dumps(config: msgspec.Struct, format: Literal["toml", "json", "yaml"] = "toml") -> str:
     """The configuration as a document that loads to an equal one; JSON suits SAT as well.
 
     Raises:
-        ValueError: The format is neither "toml" nor "json".
+        ValueError: The format is none of "toml", "json" and "yaml".
+        MissingExtraError: YAML is asked for and the extra `yaml` is not installed.
     """
     data = {"schema_version": upgrade.CURRENT, **plain(config)}
     if format == "json":
@@ -35,7 +36,11 @@ def dumps(config: msgspec.Struct, format: Literal["toml", "json"] = "toml") -> s
         import tomli_w
 
         return tomli_w.dumps(data)
-    raise ValueError(f"format is {format!r}; expected 'toml' or 'json'")
+    if format == "yaml":
+        from sat_config import yaml_text
+
+        return yaml_text.dumps(data)
+    raise ValueError(f"format is {format!r}; expected 'toml', 'json' or 'yaml'")
 
 
 def _drop_ours(value: Any, slot: Slot) -> None:  # noqa: ANN401 - any plain value

@@ -31,9 +31,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         path: Where in the resolved document, as keys and indices.
         message: What is wrong, in one sentence.
         file: The file or override that set the value.
-        line: Line in that file, from 1.
-        column: Column in that line, from 1.
-        source_line: The text of that line.
+        line: Line in that file, from 1; None for a word of the command line.
+        column: Column in that line or word, from 1.
+        source_line: The text of that line or word.
         found: The value that was found, as the file would write it.
         allowed: What would have been accepted.
         suggestion: What to write instead.
@@ -122,11 +122,11 @@ def _render_one(problem: Problem, colour: bool) -> str:
     style = "31;1" if problem.severity == "error" else "33;1"
     head = f"{paint(problem.place(), '1')}: {paint(problem.severity, style)}"
     lines = [f"{head}[{problem.code}]: {_printable(problem.message)}"]
-    if problem.source_line is not None and problem.line is not None:
+    if problem.source_line is not None:
         shown, caret = _excerpt(problem.source_line, problem.column or 1)
-        gutter = f"{problem.line:>5} | "
+        gutter = f"{problem.line or '':>5} | "
         lines += [f"{gutter}{shown}", " " * (len(gutter) - 2) + f"| {caret}"]
-    labelled = (("allowed", problem.allowed), ("try", problem.suggestion), ("note", problem.note))
+    labelled = (("try", problem.suggestion), ("allowed", problem.allowed), ("note", problem.note))
     lines += [f"      = {label}: {_printable(text)}" for label, text in labelled if text]
     return "\n".join(lines)
 

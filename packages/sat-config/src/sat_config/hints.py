@@ -1,6 +1,43 @@
-"""What somebody who made a syntax error probably meant."""
+"""What somebody who made a mistake probably meant."""
 
 import re
+from collections.abc import Iterable, Sequence
+
+SHOWN = 12
+"""Names that a message lists in full; of longer lists it shows those most like what was found."""
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name most like this one, if any is."""
+    if not isinstance(name, str):
+        return None
+    import difflib
+
+    names = list(known)
+    folded = {known_name.lower().replace("-", "_"): known_name for known_name in names}
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return folded.get(name.lower().replace("-", "_")) or (close[0] if close else None)
+
+
+def choices(names: Sequence[str], like: object) -> str:
+    """A list of names for a message; of many, those most like what was found, and how many more.
+
+    Args:
+        names: All that is allowed, each as the file would write it.
+        like: What was found in place of one.
+    """
+    if len(names) <= SHOWN:
+        return ", ".join(names)
+    import difflib
+
+    matcher = difflib.SequenceMatcher(b=str(like).lower())
+
+    def likeness(name: str) -> float:
+        matcher.set_seq1(name.lower())
+        return -matcher.ratio()
+
+    first = sorted(names, key=likeness)[: SHOWN // 2]
+    return f"{', '.join(first)} and {len(names) - len(first)} more"
 
 
 def for_syntax(language: str, message: str, text: str, offset: int) -> str | None:

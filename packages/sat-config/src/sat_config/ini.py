@@ -7,6 +7,7 @@ as true), and what is empty or None is as if it were not there.
 
 import ast
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _LINE = re.compile(r"[ \t]*(?P<key>[\w.-]+)[ \t]*[=:][ \t]*(?P<value>.*?)[ \t]*$")
@@ -26,6 +27,12 @@ class Entry(NamedTuple):
     value_at: int
 
 
+class Comment(NamedTuple):
+    """A line that sets nothing: what it says, without its mark; None for a blank line."""
+
+    text: str | None
+
+
 class IniError(ValueError):
     """A line that is neither a setting, a section nor a comment; carries its offset."""
 
@@ -34,24 +41,33 @@ class IniError(ValueError):
         super().__init__(message)
 
 
+def lines(text: str) -> Iterator[Entry | Comment]:
+    """Every line but the names of sections, in order.
+
+    Raises:
+        IniError: A line is no setting.
+    """
+    offset = 0
+    for line in text.splitlines(keepends=True):
+        bare = line.strip()
+        if not bare or bare[0] in "#;":
+            yield Comment(bare[1:] if bare else None)
+        elif not (bare[0] == "[" and bare[-1] == "]"):
+            match = _LINE.match(line.rstrip("\r\n"))
+            if match is None:
+                raise IniError(f"{bare!r} is not of the form key = value", offset)
+            at = offset + match.start("key"), offset + match.start("value")
+            yield Entry(match["key"], match["value"], *at)
+        offset += len(line)
+
+
 def entries(text: str) -> list[Entry]:
     """All settings, whatever section they stand under, or under none.
 
     Raises:
         IniError: A line is no setting.
     """
-    found = []
-    offset = 0
-    for line in text.splitlines(keepends=True):
-        bare = line.strip()
-        if bare and bare[0] not in "#;" and not (bare[0] == "[" and bare[-1] == "]"):
-            match = _LINE.match(line.rstrip("\r\n"))
-            if match is None:
-                raise IniError(f"{bare!r} is not of the form key = value", offset)
-            at = offset + match.start("key"), offset + match.start("value")
-            found.append(Entry(match["key"], match["value"], *at))
-        offset += len(line)
-    return found
+    return [line for line in lines(text) if isinstance(line, Entry)]
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -65,11 +81,12 @@ def parse(text: str) -> dict[str, Any]:
         key = RENAMED.get(entry.key, entry.key)
         if key in table:
             raise IniError(f"the key {entry.key!r} is given twice", entry.key_at)
-        table[key] = _value(key, entry.value)
+        table[key] = value_of(key, entry.value)
     return {key: value for key, value in table.items() if value is not None}
 
 
-def _value(key: str, raw: str) -> Any:  # noqa: ANN401 - a plain value
+def value_of(key: str, raw: str) -> Any:  # noqa: ANN401 - a plain value
+    """What the text of a setting means; None for nothing."""
     try:
         value = ast.literal_eval(raw)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

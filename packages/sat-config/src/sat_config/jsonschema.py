@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import layers, plugins, registry, schema, upgrade
+from sat_config import guards, layers, plugins, registry, schema, upgrade
 from sat_config.errors import format_path
 from sat_config.registry import Family
 from sat_config.schema import Slot
@@ -56,11 +56,57 @@ def summary(cls: type[msgspec.Struct]) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
+DOCUMENTS = ("experiment", "layer", "model", "dataset", "training")
+"""Kinds of documents that have a schema of their own."""
+
+
+def document_schema(document: str) -> Json:
+    """The schema of a kind of document.
+
+    Args:
+        document: One of `DOCUMENTS`: a whole experiment; a file that others include, which has the
+            same keys and must have none; a model, a dataset or a training block by itself, as
+            stable-audio-tools' JSON and the groups of Hydra have them.
+    """
+    plugins.load()
+    roots = registry.current().roots()
+    writer = _Writer(layer=document == "layer")
+    if document in ("experiment", "layer"):
+        body = writer.roots(roots)
+    elif document == "model":
+        writer.left_out = {key for root in roots for key in schema.fields(root.base)} - {
+            key for root in roots for key in root.base.__annotations__ if key in MODEL_KEYS
+        }
+        body = writer.roots(roots)
+    else:
+        slots = [
+            found[document].slot
+            for root in roots
+            for cls in root.members.values()
+            if document in (found := schema.fields(cls))
+        ]
+        arms = [arm for slot in slots for arm in _alternatives_of(writer.slot(slot))]
+        unique = list({msgspec.json.encode(arm): arm for arm in arms}.values())
+        body = unique[0] if len(unique) == 1 else {"anyOf": unique}
+    return {"$schema": DIALECT, **body, "$defs": writer.definitions}
+
+
+MODEL_KEYS = ("sample_rate", "sample_size", "audio_channels")
+"""What all models say of themselves, besides their network and its training."""
+
+
+def _alternatives_of(body: Json) -> list[Json]:
+    """What a slot accepts, null left out."""
+    arms: list[Json] = body.get("anyOf", [body]) if "$ref" not in body else [body]
+    return [arm for arm in arms if arm != {"type": "null"}]
+
+
 class _Writer:
     """Writes slots and collects the definitions that they refer to."""
 
     def __init__(self, *, layer: bool) -> None:
         self.layer = layer
+        self.left_out: set[str] = set()
         self.definitions: dict[str, Json] = {}
         self.names: dict[type, str] = {}
 
@@ -116,6 +162,8 @@ class _Writer:
         if tag.tag_field is not None:
             properties[tag.tag_field] = {"const": tag.tag}
         for field in schema.fields(cls).values():
+            if root and field.key in self.left_out:
+                continue
             written = self.slot(field.slot)
             if field.key in texts:
                 written = {**written, "description": texts[field.key]}
@@ -215,6 +263,10 @@ _STEERING: Json = {
                 },
             ]
         },
+    },
+    "layer": {
+        "enum": list(guards.KINDS),
+        "description": "What this layer describes; families guard keys against other kinds.",
     },
     "overrides": {
         "type": "array",

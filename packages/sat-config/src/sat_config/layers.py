@@ -25,7 +25,10 @@ PATH_KEYS: dict[str, Path] = {
 MAX_LAYERS = 1000
 """More than anyone writes; what includes each other without end as a tree does stops here."""
 
-LAYER_KEYS = ("include", *PATH_KEYS, "overrides")
+INCLUDES = ("include", "includes")
+"""The key that lists layers, and its alias."""
+
+LAYER_KEYS = (*INCLUDES, *PATH_KEYS, "overrides", "layer")
 """Root keys that steer the loading and are gone from the result."""
 
 
@@ -34,17 +37,21 @@ class Steering(msgspec.Struct):
 
     Attributes:
         include: Layers.
+        includes: The same, for those who expect the plural.
         model_config: A model document.
         dataset_config: A dataset document.
         val_dataset_config: A validation dataset document.
         overrides: Override words.
+        layer: The kind of this layer.
     """
 
     include: Any = None
+    includes: Any = None
     model_config: str = ""
     dataset_config: str = ""
     val_dataset_config: str = ""
     overrides: Any = None
+    layer: str = ""
 
 
 class Origin(msgspec.Struct, frozen=True, eq=False):
@@ -61,7 +68,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False):
     def place(self) -> str:
         """`file:line`, or the command-line word."""
         found = self.source.locate(self.path)
-        return f"{self.source.name}:{found[0]}" if found else self.source.name
+        return f"{self.source.name}:{found[0]}" if found and found[0] else self.source.name
 
 
 class Trace(msgspec.Struct, eq=False):
@@ -72,12 +79,16 @@ class Trace(msgspec.Struct, eq=False):
         children: Parts that were set apart from the whole.
         previous: What this one replaced.
         added: Who last added keys to it, if it is a table and that was somebody else.
+        value: What was there, once it has been replaced or removed.
+        gone: Whether nothing is there any more; the origin is then who removed it.
     """
 
     origin: Origin
     children: dict[str | int, "Trace"] = {}
     previous: "Trace | None" = None
     added: Origin | None = None
+    value: Any = None
+    gone: bool = False
 
     def find(self, path: Path) -> Origin:
         """The origin of the value at `path` below here."""
@@ -85,6 +96,15 @@ class Trace(msgspec.Struct, eq=False):
         while rest and rest[0] in node.children:
             node, rest = node.children[rest[0]], rest[1:]
         return Origin(node.origin.source, (*node.origin.path, *rest))
+
+    def removal(self, path: Path) -> Origin | None:
+        """Who removed what was at `path` below here; None if nothing was removed."""
+        node = self
+        for key in path:
+            if key not in node.children:
+                return None
+            node = node.children[key]
+        return node.origin if node.gone else None
 
     def find_last(self, path: Path) -> Origin:
         """The origin of the newest keys of the table at `path` below here."""
@@ -119,6 +139,11 @@ class Layer(msgspec.Struct, eq=False):
         for key in reversed(self.at):
             part = {key: part}
         return part if isinstance(part, dict) else None
+
+    @property
+    def kind(self) -> object:
+        """What the document declares to be: "model", "data" or "training"; None if nothing."""
+        return self.document.data.get("layer")
 
     def overrides(self) -> list[Any]:
         """The layer's own `overrides` list, as written."""
@@ -232,11 +257,16 @@ def _compose(below: Layer, take: Path, mount: Path) -> tuple[Path, Path]:
 
 def _references(top: Document, problems: list[Problem]) -> Iterator[tuple[str, Path, Path, Path]]:
     """(file, take, at, path of the naming key) of everything a document names as a layer."""
-    entries = top.data.get("include", [])
+    given = [key for key in INCLUDES if key in top.data]
+    if len(given) > 1:
+        message = "'include' and 'includes' are the same key; write one list"
+        problems.append(at(top.source, ("includes",), "bad-include", message))
+    key = given[0] if given else INCLUDES[0]
+    entries = top.data.get(key, [])
     if not isinstance(entries, list):
         entries = [entries]
     for number, entry in enumerate(entries):
-        key_path: Path = ("include", number)
+        key_path: Path = (key, number)
         parsed = _entry(entry)
         if isinstance(parsed, str):
             problems.append(at(top.source, key_path, "bad-include", parsed))
@@ -306,7 +336,9 @@ def fold(layers: Sequence[Layer], slot: Slot | None) -> Folded:
     present = [(layer, content) for layer, content in contents if content is not None]
     for number, (layer, content) in enumerate(present, 1):
         later = [over for _, over in present[number:]]
-        merge(folded, content, LayerOrigin(layer), later, depth=len(layer.at))
+        composed = layer.document.origin_of is not None  # then every value has its own origin
+        depth = document.MAX_DEPTH if composed else len(layer.at)
+        merge(folded, content, LayerOrigin(layer), later, depth=depth)
     return folded
 
 
@@ -318,8 +350,12 @@ class LayerOrigin:
 
     def __call__(self, path: Path) -> Origin:
         """The place of the resolved tree's `path`."""
-        depth = len(self.layer.at)
-        return Origin(self.layer.document.source, (*self.layer.take, *path[depth:]))
+        there = (*self.layer.take, *path[len(self.layer.at) :])
+        document = self.layer.document
+        if document.origin_of is not None:
+            origin: Origin = document.origin_of(there)
+            return origin
+        return Origin(document.source, there)
 
 
 def merge(
@@ -339,7 +375,8 @@ def merge(
         origin_of: Function from a path to the `Origin` of the value there.
         later: What will be laid on top, in order. A table that has no tag yet gets the one that
             comes, so that it is known which tables below it are tagged.
-        depth: How many keys lead to where `over` is mounted.
+        depth: How many keys lead to where `over` is mounted: tables above that are made key by
+            key, each with an origin of its own.
     """
     folded.trace.added = origin_of(())
     _Merge(origin_of, folded.problems, depth).table(
@@ -364,12 +401,12 @@ class _Merge:
         path: Path,
         later: Sequence[Table],
     ) -> None:
-        drop_foreign(base, over, slot, trace)
-        tagged = _tagged({**base, **over}, slot, later)
+        drop_foreign(base, over, slot, trace, lambda keys: self.origin_of((*path, *keys)))
+        tagged = _tagged({**base, **over}, slot, (base, *later))
         for key, value in over.items():
             here = (*path, key)
             old = base.get(key)
-            if _clash(old, value):
+            if _clash(old, value) and not _is_comment(key, slot, tagged):
                 clash = _clashing(trace.find((key,)), self.origin_of(here), here, old, value)
                 self.problems.append(clash)
                 continue
@@ -391,20 +428,29 @@ class _Merge:
         return value
 
 
-def _tagged(table: Table, slot: Slot | None, later: Sequence[Table]) -> Table:
-    """The table itself if it has a tag, else the next one above it that has."""
-    if not later or slot is None or slot.family is None:
+def _tagged(table: Table, slot: Slot | None, others: Sequence[Table]) -> Table:
+    """The table itself if it has a tag, else the first of the others that has."""
+    if slot is None or slot.family is None:
         return table
     tag_of = slot.family.tag_of
-    return next((found for found in (table, *later) if tag_of(found) is not None), table)
+    return next((found for found in (table, *others) if tag_of(found) is not None), table)
 
 
 def replace(table: Any, key: str | int, value: Any, trace: Trace, origin: Origin) -> None:  # noqa: ANN401
     """Set a value of a table or list; its trace remembers the one that it replaces."""
-    known = key in table if isinstance(table, dict) else True
-    previous = own(trace, key) if known else None
+    previous = trace.children.get(key)
+    if not isinstance(table, dict) or key in table:
+        previous = own(trace, key)
+        previous.value = table[key]
     trace.children[key] = Trace(origin, children={}, previous=previous)
     table[key] = value
+
+
+def remove(table: Table, key: str, trace: Trace, origin: Origin) -> None:
+    """Take a value out of a table; its trace remembers it, and who did that."""
+    previous = own(trace, key)
+    previous.value = table.pop(key)
+    trace.children[key] = Trace(origin, children={}, previous=previous, gone=True)
 
 
 def own(trace: Trace, key: str | int) -> Trace:
@@ -415,8 +461,22 @@ def own(trace: Trace, key: str | int) -> Trace:
     return trace.children[key]
 
 
-def drop_foreign(base: Table, over: Table, slot: Slot | None, trace: Trace) -> None:
-    """Remove what belongs to the old member when `over` changes the tag."""
+def drop_foreign(
+    base: Table,
+    over: Table,
+    slot: Slot | None,
+    trace: Trace,
+    origin_of: Callable[[Path], Origin],
+) -> None:
+    """Remove what belongs to the old member when `over` changes the tag.
+
+    Args:
+        base: The table of the old member; changed in place.
+        over: The new values; not changed.
+        slot: Where the table stands.
+        trace: Who set what in it.
+        origin_of: Function from a path in `over` to the `Origin` of the value there.
+    """
     if slot is None or slot.family is None:
         return
     family = slot.family
@@ -425,14 +485,29 @@ def drop_foreign(base: Table, over: Table, slot: Slot | None, trace: Trace) -> N
         return
     shared = schema.fields(family.base)
     for key in [key for key in base if key not in shared]:
-        del base[key]
-        trace.children.pop(key, None)
+        remove(base, key, trace, origin_of(family.tag_path))
+
+
+def placed(problem: Problem, path: Path, *, allowed: str | None = None) -> Problem:
+    """The problem, told of a path of the resolved tree."""
+    return msgspec.structs.replace(problem, path=path, allowed=allowed)
+
+
+def as_warning(problem: Problem) -> Problem:
+    """The problem, which refuses nothing."""
+    return msgspec.structs.replace(problem, severity="warning")
 
 
 def _clash(old: object, new: object) -> bool:
     if old is None or new is None:
         return False
     return isinstance(old, dict) != isinstance(new, dict)
+
+
+def _is_comment(key: str, slot: Slot | None, table: Table) -> bool:
+    """Whether a key looks like one of JSON's comments, which are dropped once all is merged."""
+    unknown = slot is not None and schema.child_slot(slot, table, key) is None
+    return unknown and key.startswith("_")
 
 
 def _clashing(lower: Origin, upper: Origin, path: Path, old: object, new: object) -> Problem:

@@ -2,28 +2,30 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from sat_config import (
+    asides,
     convert,
     diagnose,
     document,
     encode,
+    guards,
     layers,
     overrides,
     plugins,
-    registry,
+    roots,
     rules,
     schema,
     shipped,
 )
-from sat_config.document import Document, DocumentError, Table
+from sat_config.document import Document, DocumentError
 from sat_config.errors import ConfigError, ConfigWarning, Path, Problem, format_path
-from sat_config.layers import Folded, Layer, Origin, Trace
+from sat_config.layers import Folded, Layer, Origin
 from sat_config.run import Experiment
 from sat_config.schema import Slot
 
@@ -74,18 +76,42 @@ class Report(msgspec.Struct, eq=False, kw_only=True):
 
 
 def check(
-    path: StrPath | Mapping[str, Any] | None,
+    path: StrPath | Mapping[str, Any] | Document | None,
     overrides: Sequence[str] = (),
     layers: Sequence[StrPath] = (),
+    *,
+    may_run: bool = True,
 ) -> Report:
     """Load an experiment and report instead of raising.
 
     Args:
-        path: A TOML, JSON or INI file, or plain data; None where overrides say everything.
+        path: A TOML, JSON or INI file, its document, or plain data; None where overrides say
+            everything.
         overrides: Words like `batch_size=8` or `-training.demo`, applied in order.
         layers: Further files laid on top of the first, in order.
+        may_run: Whether broken rules are errors; they are warnings for what is only read.
     """
-    return _check([path, *layers], overrides, None, may_run=True)
+    return _check([path, *layers], overrides, None, may_run=may_run)
+
+
+def check_composed(data: Mapping[str, Any], origin_of: Callable[[Path], Origin]) -> Report:
+    """Check an experiment that another tool has composed, such as Hydra, as `check` does a file.
+
+    Layers that the data names (`include`, `model_config`, ...) lie below it; relative paths start
+    from the working directory.
+
+    Args:
+        data: The experiment as plain data.
+        origin_of: Function from a path in it to who set the value there.
+    """
+    plugins.load()
+    try:
+        composed = document.from_mapping(data, "the composition")
+        composed.origin_of = origin_of
+        expanded = layers.expand(composed)
+    except DocumentError as error:
+        return Report(problems=error.problems)
+    return _decode_layers(expanded, (), None, may_run=True)
 
 
 def load(
@@ -107,8 +133,8 @@ def load(
     return config
 
 
-def load_model(path: StrPath, overrides: Sequence[str] = ()) -> Experiment:
-    """Load a model document, such as stable-audio-tools' `model_config.json`.
+def load_model(path: StrPath | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
+    """Load a model document, such as stable-audio-tools' `model_config.json`, or plain data.
 
     Broken rules are warnings here: the question is whether this is a document.
 
@@ -157,7 +183,7 @@ def validate(config: Experiment) -> Report:
 
 
 def _check(
-    paths: Sequence[StrPath | Mapping[str, Any] | None],
+    paths: Sequence[StrPath | Mapping[str, Any] | Document | None],
     words: Sequence[str],
     kind: type[msgspec.Struct] | None,
     *,
@@ -180,14 +206,16 @@ def _check(
             expanded += layers.expand(found)
         except DocumentError as error:
             problems += error.problems
-    if problems:
+    if any(problem.code != "bad-override" for problem in problems):
         return Report(problems=tuple(problems))
-    return _decode_layers(expanded, later, kind, may_run=may_run)
+    return _decode_layers(expanded, later, kind, may_run=may_run, found=problems)
 
 
-def _open(path: StrPath | Mapping[str, Any] | None) -> Document:
+def _open(path: StrPath | Mapping[str, Any] | Document | None) -> Document:
     if path is None:
         return document.from_mapping({}, "the command line")
+    if isinstance(path, Document):
+        return path
     if isinstance(path, Mapping):
         return document.from_mapping(path, "<mapping>")
     return document.read(path)
@@ -214,7 +242,7 @@ def _split_overrides(
         try:
             parsed = overrides.parse(word, origin)
         except overrides.OverrideError as error:
-            problems.append(overrides.problem(word, error, origin.source))
+            problems.append(overrides.problem(word, error, origin))
             continue
         (steering if parsed.path[0] in layers.LAYER_KEYS else later).append(parsed)
     return steering, later
@@ -227,12 +255,13 @@ def _steer(top: Document, steering: Iterable[overrides.Override]) -> list[Proble
     for override in steering:
         folded = Folded(top.data, layers.Trace(override.origin, children={}), problems=[])
         folded.slot = schema.struct_slot(layers.Steering)
-        names_files = override.path[0] != "overrides" and override.path[-1] not in ("take", "at")
+        names_files = override.path[0] not in ("overrides", "layer")
+        names_files = names_files and override.path[-1] not in ("take", "at")
         adjust = partial(_from_here, folder=top.source.folder) if names_files else None
         try:
             overrides.apply(folded, override, adjust=adjust)
         except overrides.OverrideError as error:
-            problems.append(overrides.problem(override.word, error, override.origin.source))
+            problems.append(overrides.problem(override.word, error, override.origin))
     return problems
 
 
@@ -253,58 +282,21 @@ def _decode_layers(
     kind: type[msgspec.Struct] | None,
     *,
     may_run: bool,
+    found: Iterable[Problem] = (),
 ) -> Report:
-    notes = [note for layer in expanded for note in layer.document.notes]
-    slot = schema.struct_slot(kind) if kind else _root_slot(expanded, notes)
+    problems = list(found)
+    slot = schema.struct_slot(kind) if kind else roots.slot_of(expanded, problems)
     if slot is None:
-        return Report(problems=tuple(notes))
+        return Report(problems=tuple(problems))
     folded = layers.fold(expanded, slot)
-    folded.problems = [*notes, *folded.problems, *_apply_all(folded, expanded, later)]
-    _set_ignored_apart(folded)
+    folded.problems += problems
+    folded.problems += _apply_all(folded, expanded, later)
+    if any(layer.document.source.language == "json" for layer in expanded):
+        folded.problems += asides.drop_comments(folded)
+    folded.problems += guards.check(folded, expanded)
+    asides.set_ignored_apart(folded)
     _resolve_paths(folded)
     return _decode_folded(folded, may_run=may_run)
-
-
-def _root_slot(expanded: Sequence[Layer], problems: list[Problem]) -> Slot | None:
-    """The slot of the document's root, by the one model family whose tag it carries."""
-    families = registry.current().roots()
-    contents = [content for layer in expanded if (content := layer.content()) is not None]
-    present = [f for f in families if any(f.tag_of(content) is not None for content in contents)]
-    if len(present) == 1:
-        return schema.struct_slot(present[0].base)
-    paths = [format_path(family.tag_path) for family in present or families]
-    if present:
-        message = f"the document has {' and '.join(paths)}, so it could belong to several families"
-    elif families:
-        message = f"the document has no {' and no '.join(paths)}: nothing says what it configures"
-    else:
-        message = "no family of documents is installed"
-    problems.append(
-        Problem(
-            code="no-root-tag" if not present else "two-root-tags",
-            message=message,
-            file=expanded[-1].document.source.name,
-            allowed=" or ".join(
-                f"{format_path(f.tag_path)} ({', '.join(f.members)})" for f in families
-            ),
-            note=None if present else _what_it_is(contents),
-        )
-    )
-    return None
-
-
-def _what_it_is(contents: Sequence[Table]) -> str | None:
-    """A hint for who takes a dataset's document for an experiment's."""
-    found = [
-        (family.name, str(family.tag_of(table)))
-        for family in registry.current().families.values()
-        for table in contents
-        if not family.is_root and family.member_for(table) is not None
-    ]
-    if len(found) != 1:
-        return None
-    name, tag = found[0]
-    return f"this looks like a {name} ({tag}), which is a part of an experiment"
 
 
 def _apply_all(
@@ -312,7 +304,7 @@ def _apply_all(
 ) -> list[Problem]:
     """Apply the layers' own override lists, then the command line's."""
     problems = []
-    unknown_ok = frozenset(_accepted(folded.tree, "allow_unknown"))
+    unknown_ok = frozenset(asides.accepted(folded.tree, "allow_unknown"))
     parsed: list[overrides.Override] = []
     for layer in expanded:
         for number, word in enumerate(layer.overrides()):
@@ -326,12 +318,7 @@ def _apply_all(
         try:
             overrides.apply(folded, override, unknown_ok=unknown_ok)
         except overrides.OverrideError as error:
-            source = override.origin.source
-            line, column, shown = source.locate(override.origin.path) or (None, None, None)
-            problem = overrides.problem(override.word, error, source)
-            problems.append(
-                msgspec.structs.replace(problem, line=line, column=column, source_line=shown)
-            )
+            problems.append(overrides.problem(override.word, error, override.origin))
     return problems
 
 
@@ -340,51 +327,8 @@ def _mounted(override: overrides.Override, layer: Layer) -> list[overrides.Overr
     depth = len(layer.take)
     if override.path[:depth] != layer.take:
         return []
-    return [msgspec.structs.replace(override, path=(*layer.at, *override.path[depth:]))]
-
-
-def _accepted(tree: Table, key: str) -> list[str]:
-    """One of the lists of `checks`, from a table that may hold anything there."""
-    checks = tree.get("checks")
-    listed = checks.get(key) if isinstance(checks, dict) else None
-    return [word for word in listed if isinstance(word, str)] if isinstance(listed, list) else []
-
-
-def _set_ignored_apart(folded: Folded) -> None:
-    """Move the unknown keys that the document accepts by path to its `ignored` table."""
-    for text in _accepted(folded.tree, "allow_unknown"):
-        found = _unknown_at(folded, text)
-        kept = folded.tree.setdefault("ignored", {}) if found else None
-        if found and isinstance(kept, dict):
-            table, trace, key = found
-            kept[text] = encode.without_none(table.pop(key))
-            layers.own(folded.trace, "ignored").children[text] = layers.own(trace, key)
-            del trace.children[key]
-
-
-def _unknown_at(folded: Folded, text: str) -> tuple[Table, Trace, str] | None:
-    """The table, its trace and the key that a path names; None if it is known or not there."""
-    try:
-        (*parents, last), rest = overrides.parse_path(text)
-    except overrides.OverrideError:
-        return None
-    table: Any = folded.tree
-    slot, trace = folded.slot, folded.trace
-    for key in parents:
-        if isinstance(key, overrides.Element):
-            return None
-        slot = schema.child_slot(slot, table, key)
-        try:
-            table = table[key]
-        except (LookupError, TypeError):
-            return None
-        trace = layers.own(trace, key)
-    if rest or not isinstance(last, str) or not isinstance(table, dict) or last not in table:
-        return None
-    tags = slot.family.tag_path if slot and slot.family else ()
-    if last in tags or schema.child_slot(slot, table, last) is not None:
-        return None
-    return table, trace, last
+    path = (*layer.at, *override.path[depth:])
+    return [msgspec.structs.replace(override, path=path, starts=())]
 
 
 def _resolve_paths(folded: Folded) -> None:
@@ -460,8 +404,8 @@ def _decode_folded(folded: Folded, *, may_run: bool) -> Report:
             for rule, path, broken in rules.broken(config)
         ]
     problems = [_judged(problem, folded, may_run=may_run) for problem in problems]
-    problems += _notes_on_checks(folded)
-    problems += _inert_keys(folded.tree, slot, (), folded) if slot else []
+    problems += asides.notes_on_checks(folded)
+    problems += asides.inert_keys(folded.tree, slot, (), folded) if slot else []
     failed = any(problem.severity == "error" for problem in problems)
     return Report(config=None if failed else config, problems=tuple(problems), folded=folded)
 
@@ -470,54 +414,10 @@ def _judged(problem: Problem, folded: Folded, *, may_run: bool) -> Problem:
     """A broken rule counts as an error only for what shall run and does not accept it."""
     if problem.code not in rules.RULES or problem.severity == "warning":
         return problem
-    if may_run and problem.code not in _accepted(folded.tree, "allow"):
+    if may_run and problem.code not in asides.accepted(folded.tree, "allow"):
         note = f'if this is meant, accept it: [checks] allow = ["{problem.code}"]'
         return msgspec.structs.replace(problem, note=note)
     return msgspec.structs.replace(problem, severity="warning")
-
-
-def _notes_on_checks(folded: Folded) -> Iterator[Problem]:
-    """What the document accepts in vain, and the keys that it wants ignored."""
-    for number, code in enumerate(_accepted(folded.tree, "allow")):
-        if code not in rules.RULES:
-            problem = Problem(
-                code="unknown-code",
-                severity="warning",
-                path=("checks", "allow", number),
-                message=f"no rule is called {code!r}",
-                suggestion=diagnose.nearest(code, rules.RULES),
-            )
-            yield diagnose.locate(folded, problem)
-    ignored = folded.tree.get("ignored")
-    for path in ignored if isinstance(ignored, dict) else ():
-        problem = Problem(
-            code="ignored-key",
-            severity="warning",
-            path=("ignored", path),
-            message=f"{path} is unknown and accepted by checks.allow_unknown; nothing reads it",
-        )
-        yield diagnose.locate(folded, problem, value=False)
-
-
-def _inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[Problem]:  # noqa: ANN401
-    """A warning for every key that nothing reads and that has not its default."""
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            if slot.item is not None and isinstance(item, NESTED):
-                yield from _inert_keys(item, slot.item, (*path, number), folded)
-        return
-    known = schema.keys_of(slot, value)
-    for key, item in value.items():
-        child = known[key].slot if key in known else slot.values
-        if child is None or item is None:
-            continue
-        here = (*path, key)
-        if child.inert and key in known and item != msgspec.to_builtins(known[key].default):
-            message = f"{format_path(here)} has no effect: {child.inert}"
-            problem = Problem(code="inert-key", severity="warning", path=here, message=message)
-            yield diagnose.locate(folded, problem, value=False)
-        if isinstance(item, NESTED):
-            yield from _inert_keys(item, child, here, folded)
 
 
 def _unexplained(folded: Folded, error: Exception) -> Problem:

@@ -4,13 +4,14 @@ VALUE is TOML. A bare word is text, and where the slot takes text anything unquo
 VALUE replaces what was there. List elements are named by `[index]` or by the `[id]` they carry.
 """
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
-from sat_config import layers, schema
+from sat_config import hints, layers, schema
 from sat_config.document import MAX_DEPTH, DocumentError, Source, Table, from_mapping, kind_of
 from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded, Origin, Trace
@@ -29,12 +30,18 @@ class Override(msgspec.Struct, frozen=True, eq=False):
         path: Keys, and list elements by index or id (ids stand in brackets).
         value: The text after "="; None for a removal.
         origin: Who wrote it.
+        starts: Where in the word each part of the path starts, and what follows the path.
     """
 
     word: str
     path: tuple["str | int | Element", ...]
     value: str | None
     origin: Origin
+    starts: tuple[int, ...] = ()
+
+    def start(self, number: int) -> int | None:
+        """Where in the word a part of the path starts."""
+        return self.starts[number] if number < len(self.starts) else None
 
 
 class Element(msgspec.Struct, frozen=True):
@@ -47,16 +54,23 @@ class OverrideError(Exception):
     """An override that cannot be applied; the message says why."""
 
     def __init__(
-        self, message: str, *, allowed: str | None = None, suggestion: str | None = None
+        self,
+        message: str,
+        *,
+        allowed: str | None = None,
+        suggestion: str | None = None,
+        at: int | None = None,
     ) -> None:
         self.allowed = allowed
         self.suggestion = suggestion
+        self.at = at
+        """Where in the word, if that is known."""
         super().__init__(message)
 
 
 def origin_of(word: str) -> Origin:
     """The command line as the place that a word comes from."""
-    return Origin(Source(name=f"--override {_short(word)!r}"))
+    return Origin(Source(name=f"--override {_short(word)!r}", text=word, language="override"))
 
 
 def parse(word: str, origin: Origin | None = None) -> Override:
@@ -66,37 +80,48 @@ def parse(word: str, origin: Origin | None = None) -> Override:
         OverrideError: It is neither `path=VALUE` nor `-path`.
     """
     origin = origin or origin_of(word)
-    if word.startswith("-"):
-        path, rest = parse_path(word[1:])
-        if rest:
-            raise OverrideError(f"a removal is '-path' and nothing else; {rest!r} is left over")
-        return Override(word, path, None, origin)
-    path, rest = parse_path(word)
+    removes = word.startswith("-")
+    pairs, end = _parts(word, 1 if removes else 0)
+    path, starts = tuple(part for part, _ in pairs), tuple(start for _, start in pairs)
+    rest = word[end:].lstrip()
+    if removes and rest:
+        message = f"a removal is '-path' and nothing else; {rest!r} is left over"
+        raise OverrideError(message, at=len(word) - len(rest))
+    if removes:
+        return Override(word, path, None, origin, starts)
     if not rest.startswith("="):
         raise OverrideError(
             f"expected path=VALUE or -path; {rest!r} follows the path"
             if rest
-            else "expected path=VALUE or -path; there is no '='"
+            else "expected path=VALUE or -path; there is no '='",
+            at=len(word) - len(rest),
         )
-    return Override(word, path, rest[1:].strip(), origin)
+    value = rest[1:].strip()
+    return Override(word, path, value, origin, (*starts, len(word) - len(rest[1:].lstrip())))
 
 
 def parse_path(text: str) -> tuple[tuple[str | int | Element, ...], str]:
     """The path at the start of `text`, and what follows it."""
-    parts: list[str | int | Element] = []
-    at = 0
+    pairs, end = _parts(text, 0)
+    return tuple(part for part, _ in pairs), text[end:].lstrip()
+
+
+def _parts(text: str, at: int) -> tuple[list[tuple[str | int | Element, int]], int]:
+    """The parts of the path that starts there, where each starts, and where the path ends."""
+    parts: list[tuple[str | int | Element, int]] = []
     while at < len(text):
+        start = at
         if text[at] == "[":
             part, at = _bracket(text, at)
         else:
             at += text[at] == "." and bool(parts)
             found = _BARE_KEY.match(text, at)
             if found is None and parts:
-                raise OverrideError(f"a key is missing after {text[:at]!r}")
+                raise OverrideError(f"a key is missing after {text[:at]!r}", at=at)
             if found is None:
                 break
-            part, at = found[0], found.end()
-        parts.append(part)
+            start, part, at = at, found[0], found.end()
+        parts.append((part, start))
         if len(parts) > MAX_DEPTH:
             raise OverrideError(f"the path has more than {MAX_DEPTH} parts")
         if text[at : at + 1] not in (".", "["):
@@ -105,13 +130,13 @@ def parse_path(text: str) -> tuple[tuple[str | int | Element, ...], str]:
         raise OverrideError(
             "an override starts with the path of a key, such as training.learning_rate"
         )
-    return tuple(parts), text[at:].lstrip()
+    return parts, at
 
 
 def _bracket(text: str, at: int) -> tuple[str | int | Element, int]:
     closing = text.find('"]' if text.startswith('["', at) else "]", at)
     if closing < 0:
-        raise OverrideError(f"the bracket at {text[at:]!r} is not closed")
+        raise OverrideError(f"the bracket at {text[at:]!r} is not closed", at=at)
     if text.startswith('["', at):
         return text[at + 2 : closing], closing + 2
     inside = text[at + 1 : closing]
@@ -146,6 +171,16 @@ def apply(
         raise
 
 
+@contextlib.contextmanager
+def _pointing(at: int | None) -> Iterator[None]:
+    """Errors within are about this place in the word."""
+    try:
+        yield
+    except OverrideError as error:
+        error.at = at if error.at is None else error.at
+        raise
+
+
 def _apply(
     folded: Folded,
     override: Override,
@@ -160,25 +195,28 @@ def _apply(
     for number, part in enumerate(parents):
         tags = slot.family.tag_path if slot and slot.family else ()
         if slot and override.value is not None and override.path[number:] == tags:
-            value = parse_value(override.value, None)
+            with _pointing(override.start(len(override.path))):
+                value = parse_value(override.value, None)
             return _set_nested_tag(tree, tags, value, slot, trace, override.origin)
-        key = _key(tree, part, walked)
-        _check_known(tree, slot, key, walked, unknown_ok)
-        slot = schema.child_slot(slot, tree, key)
-        if isinstance(key, str) and tree.get(key) is None:
-            _make(tree, key, (*walked, key), trace, override)
-            made.append((tree, key, trace))
-        if not isinstance(tree[key], dict | list):
-            raise OverrideError(
-                f"{format_path((*walked, key))} is {kind_of(tree[key])}, not a table"
-            )
+        with _pointing(override.start(number)):
+            key = _key(tree, part, walked)
+            _check_known(tree, slot, key, walked, unknown_ok)
+            slot = schema.child_slot(slot, tree, key)
+            if isinstance(key, str) and tree.get(key) is None:
+                _make(tree, key, (*walked, key), trace, override)
+                made.append((tree, key, trace))
+            if not isinstance(tree[key], dict | list):
+                kind = kind_of(tree[key])
+                raise OverrideError(f"{format_path((*walked, key))} is {kind}, not a table")
         tree, trace = tree[key], layers.own(trace, key)
         walked = (*walked, key)
-    key = _key(tree, last, walked)
-    if override.value is None:
-        return _remove(tree, key, trace, walked)
-    _check_known(tree, slot, key, walked, unknown_ok)
-    value = parse_value(override.value, schema.child_slot(slot, tree, key))
+    with _pointing(override.start(len(parents))):
+        key = _key(tree, last, walked)
+        if override.value is None:
+            return _remove(tree, key, trace, walked, override.origin)
+        _check_known(tree, slot, key, walked, unknown_ok)
+    with _pointing(override.start(len(override.path))):
+        value = parse_value(override.value, schema.child_slot(slot, tree, key))
     return _set(tree, key, adjust(value) if adjust else value, slot, trace, override.origin)
 
 
@@ -194,7 +232,7 @@ def _set_nested_tag(
     over: Any = tag
     for key in reversed(tag_path):
         over = {key: over}
-    layers.drop_foreign(tree, over, slot, trace)
+    layers.drop_foreign(tree, over, slot, trace, lambda _: origin)
     for key in tag_path[:-1]:
         if not isinstance(tree.get(key), dict):
             layers.replace(tree, key, {}, trace, origin)
@@ -250,26 +288,24 @@ def _check_known(
     known = [*schema.fields(cls), *(slot.family.tag_path if slot.family else ())]
     if key in known:
         return
-    import difflib
-
-    close = difflib.get_close_matches(key, known, n=1)
+    close = hints.nearest(key, known)
     raise OverrideError(
         f"{format_path(path) if path else 'the experiment'} has no key {key!r}",
-        allowed=", ".join(sorted(known)),
-        suggestion=format_path((*path, close[0])) if close else None,
+        allowed=hints.choices(sorted(known), key),
+        suggestion=format_path((*path, close)) if close else None,
     )
 
 
-def _remove(tree: Any, key: str | int, trace: Trace, path: Path) -> None:  # noqa: ANN401
+def _remove(tree: Any, key: str | int, trace: Trace, path: Path, origin: Origin) -> None:  # noqa: ANN401
     if isinstance(tree, dict) and key not in tree:
         raise OverrideError(f"there is no {format_path((*path, key))} to remove")
-    if isinstance(key, int):  # what stands behind it moves up and keeps its origin
-        for index in range(key, len(tree) - 1):
+    if isinstance(key, str):
+        layers.remove(tree, key, trace, origin)
+    else:
+        for index in range(key, len(tree) - 1):  # what stands behind it moves up, origins and all
             trace.children[index] = layers.own(trace, index + 1)
         trace.children.pop(len(tree) - 1, None)
-    else:
-        trace.children.pop(key, None)
-    del tree[key]
+        del tree[key]
 
 
 def _set(
@@ -281,7 +317,7 @@ def _set(
     origin: Origin,
 ) -> None:
     if isinstance(key, str):
-        layers.drop_foreign(tree, {key: value}, slot, trace)
+        layers.drop_foreign(tree, {key: value}, slot, trace, lambda _: origin)
     layers.replace(tree, key, value, trace, origin)
 
 
@@ -331,12 +367,20 @@ def _has_comment(text: str) -> bool:
     return False
 
 
-def problem(word: str, error: OverrideError, source: Source) -> Problem:
+def problem(word: str, error: OverrideError, origin: Origin) -> Problem:
     """What to say of an override that failed."""
+    source = origin.source
+    place = source.locate(origin.path)
+    if source.language == "override":
+        place = source.at_offset(error.at or 0)
+    line, column, shown = place or (None, None, None)
     return Problem(
         code="bad-override",
         message=str(error),
         file=source.name,
+        line=line,
+        column=column,
+        source_line=shown,
         found=word,
         allowed=error.allowed,
         suggestion=error.suggestion,

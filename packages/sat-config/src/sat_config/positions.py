@@ -4,6 +4,7 @@ Parsing keeps no positions; these scanners run only when somebody asks. They tru
 they need to know where strings, comments and brackets end and little else.
 """
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,9 +29,25 @@ def index(text: str, language: str) -> dict[Path, Place]:
         from sat_config import yaml_text
 
         return yaml_text.places(text)
+    if language == "override":
+        return _override_places(text)
     scanner = _Toml(text) if language == "toml" else _Json(text)
     scanner.document()
     return scanner.found
+
+
+def _override_places(word: str) -> dict[Path, Place]:
+    """The value of an override, and what is in it if it is a table or list."""
+    import tomllib
+
+    at = word.find("=") + 1
+    at += len(word[at:]) - len(word[at:].lstrip())
+    scanner = _Toml(word)
+    with contextlib.suppress(ValueError, RecursionError):  # not TOML, or of an extreme kind
+        tomllib.loads(f"value = {word[at:]}")
+        scanner.at = at
+        scanner.value(())
+    return {**scanner.found, (): Place(at, at)}
 
 
 def _ini_places(text: str) -> dict[Path, Place]:

@@ -7,7 +7,7 @@ members are registered when msgspec first resolves it. Schema modules therefore 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union
 
@@ -24,6 +24,20 @@ class RegistryError(TypeError):
     """A family or member that cannot be registered, or a slot that was resolved too early."""
 
 
+class Derived(msgspec.Struct, frozen=True):
+    """A value that follows from others of the document.
+
+    Attributes:
+        path: Where it stands.
+        value: What it is.
+        because: The arithmetic, as the end of a sentence ("3 features x 5 detectors make 15").
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    because: str
+
+
 class Family(msgspec.Struct, eq=False):
     """One tagged union.
 
@@ -32,6 +46,10 @@ class Family(msgspec.Struct, eq=False):
         base: The abstract Struct; its own fields are the keys that survive a change of tag.
         tag_path: Keys that lead from a member's table to its tag, usually one.
         is_root: Whether the members are whole documents (model families).
+        guards: For roots, by the kind that a layer declares: the root key that such a layer leaves
+            alone, but for the members' `data_keys`.
+        derive: For roots: what follows from the merged tree, before it is decoded. It is given any
+            plain data and passes over what is malformed, which decoding then tells.
         members: Tag to Struct.
         aliases: Further tags to the tag that they stand for; each has a member of its own.
         refused: Tags that people will try and that have no member, each with the reason.
@@ -42,6 +60,8 @@ class Family(msgspec.Struct, eq=False):
     base: type[msgspec.Struct]
     tag_path: tuple[str, ...]
     is_root: bool = False
+    guards: Mapping[str, str] = {}
+    derive: "Callable[[dict[str, Any]], Iterable[Derived]] | None" = None
     members: dict[str, type[msgspec.Struct]] = {}
     aliases: dict[str, str] = {}
     refused: dict[str, str] = {}
@@ -129,7 +149,12 @@ def fresh() -> Iterator[Registry]:
 
 
 def family(
-    name: str, *, tag_path: tuple[str, ...] | None = None, root: bool = False
+    name: str,
+    *,
+    tag_path: tuple[str, ...] | None = None,
+    root: bool = False,
+    guards: Mapping[str, str] | None = None,
+    derive: Callable[[dict[str, Any]], Iterable[Derived]] | None = None,
 ) -> Callable[[NodeType], NodeType]:
     """Class decorator: enter an abstract Struct as the head of a family.
 
@@ -137,6 +162,8 @@ def family(
         name: What messages call a member.
         tag_path: Where a table carries its tag; the Struct's own tag field if left out.
         root: Whether members are whole documents.
+        guards: For a root, by kind of layer: the root key that such a layer leaves alone.
+        derive: For a root: what follows from the merged tree.
 
     Raises:
         RegistryError: The class has no tag field and no `tag_path` was given.
@@ -148,7 +175,15 @@ def family(
         if path is None:
             raise RegistryError(f"{_origin(cls)} needs a tag_field to head the family {name!r}")
         current().families[cls] = Family(
-            name=name, base=cls, tag_path=path, is_root=root, members={}, aliases={}, refused={}
+            name=name,
+            base=cls,
+            tag_path=path,
+            is_root=root,
+            guards=guards or {},
+            derive=derive,
+            members={},
+            aliases={},
+            refused={},
         )
         return cls
 
@@ -190,6 +225,18 @@ def member(
     if alias_of is not None:
         entry.aliases[name] = alias_of
     return cls
+
+
+def own_section(cls: type) -> tuple[str, ...] | None:
+    """Path of the table that only this member of a root family has (its `own_section`)."""
+    found: tuple[str, ...] | None = getattr(cls, "own_section", None)
+    return found
+
+
+def data_keys(cls: type) -> tuple[str, ...]:
+    """Dotted paths that a data layer may set although they are guarded (its `data_keys`)."""
+    found: tuple[str, ...] = getattr(cls, "data_keys", ())
+    return found
 
 
 def refuse(base: type, tag: str, reason: str) -> None:

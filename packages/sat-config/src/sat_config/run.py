@@ -14,6 +14,7 @@ from sat_config.node import (
     NonNegativeFloat,
     OutputPath,
     Positive,
+    PositiveFloat,
     Probability,
 )
 
@@ -35,10 +36,12 @@ class ExperimentInfo(Node, kw_only=True):
     """What a person says about an experiment; recorded, never read by a model.
 
     Attributes:
+        name: What people call it; folders are named by the root's `name`.
         description: Free text.
         tags: Short labels for searching.
     """
 
+    name: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
 
@@ -92,7 +95,10 @@ class Experiment(Node, kw_only=True):
         strategy: How several devices work together, in Lightning's names.
         num_workers: Processes that load data; 0 loads in the main process. SAT's default is 6.
         checkpoint_every: Steps between checkpoints; one is also written at the end.
-        save_top_k: Checkpoints that are kept, newest first; -1 keeps all.
+        checkpoint_minutes: Minutes after which another checkpoint is written if none was. Like the
+            one of a run that was stopped, it is removed once a newer one is whole.
+        save_top_k: Checkpoints that are kept, newest first, besides the one with the best
+            validation; -1 keeps all, 0 the newest alone, which a resumed run needs.
         val_every: Steps between validations; 0 or less validates at the end only.
         save_dir: Folder of all runs. SAT's default is the working directory.
         recover: Continue from the newest whole checkpoint of this name, if there is one.
@@ -106,6 +112,10 @@ class Experiment(Node, kw_only=True):
         on_bad_file: What a file that cannot be decoded does: stop the run, or be skipped and
             written to the run's ledger.
         max_bad_share: Share of bad files above which a run that skips them stops all the same.
+        max_bad_steps: Steps in a row without a finite loss and gradients, each of them skipped,
+            after which training stops.
+        allow_random_pretransform: Train a latent model though its pretransform has no weights but
+            random ones.
         runtime: Flags of the whole process.
         experiment: Description and tags.
         checks: Accepted rules and accepted unknown keys.
@@ -119,6 +129,7 @@ class Experiment(Node, kw_only=True):
         "max_steps",
         "num_workers",
         "checkpoint_every",
+        "checkpoint_minutes",
         "save_top_k",
         "val_every",
         "save_dir",
@@ -127,6 +138,7 @@ class Experiment(Node, kw_only=True):
         "logger",
         "on_bad_file",
         "max_bad_share",
+        "max_bad_steps",
         "experiment",
         "checks",
         "ignored",
@@ -142,6 +154,7 @@ class Experiment(Node, kw_only=True):
         "num_nodes",
         "strategy",
         "pretrained_ckpt_path",
+        "allow_random_pretransform",
         "runtime",
     )
     latent_keys: ClassVar[tuple[str, ...] | None] = ()
@@ -162,6 +175,7 @@ class Experiment(Node, kw_only=True):
     strategy: Annotated[str, Meta(min_length=1)] = "auto"
     num_workers: NonNegative = 4
     checkpoint_every: Positive = 10_000
+    checkpoint_minutes: PositiveFloat = 30.0
     save_top_k: Annotated[int, Meta(ge=-1)] = -1
     val_every: int = -1
     save_dir: OutputPath = "runs"
@@ -173,6 +187,8 @@ class Experiment(Node, kw_only=True):
     logger: Literal["local", "wandb", "comet"] = "local"
     on_bad_file: Literal["error", "skip"] = "skip"
     max_bad_share: Probability = 0.1
+    max_bad_steps: Positive = 20
+    allow_random_pretransform: bool = False
     runtime: Runtime = Runtime()
     experiment: ExperimentInfo = ExperimentInfo()
     checks: Checks = Checks()

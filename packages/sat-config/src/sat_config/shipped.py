@@ -1,6 +1,7 @@
 """The documents that ship with the package, each under a name of its own: `sat:NAME`.
 
 A name without a folder is a model's: `sat:stable_audio_2_0_vae`, but `sat:datasets/s3_wds_example`.
+Experiments are the templates of `sat-config init`, and layers like the others.
 """
 
 import os
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 PREFIX = "sat:"
 FOLDER = os.path.join(os.path.dirname(__file__), "presets")
-KINDS = ("models", "datasets")
+KINDS = ("models", "datasets", "experiments")
 
 
 def names() -> list[str]:
@@ -31,3 +32,11 @@ def _names() -> Iterator[str]:
             stem, suffix = os.path.splitext(file)
             if suffix == ".toml":
                 yield stem if kind == KINDS[0] else f"{kind}/{stem}"
+
+
+def schema_line(folder: str) -> str:
+    """First line of an experiment in `folder`: where editors find this package's schema."""
+    schema = os.path.join(FOLDER, "schemas", "experiment.schema.json")
+    relative = os.path.relpath(schema, folder)
+    beyond = relative.startswith(os.pardir)
+    return f"#:schema {schema if beyond else relative}".replace(os.sep, "/")

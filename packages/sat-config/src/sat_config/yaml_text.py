@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from sat_config.errors import MissingExtraError
 from sat_config.positions import Path, Place
 
 MAX_VALUES = 1_000_000
@@ -68,6 +69,34 @@ def places(text: str) -> dict[Path, Place]:
     found: dict[Path, Place] = {(): Place(0, 0)}
     _read(text, found)
     return found
+
+
+def dumps(data: dict[str, Any]) -> str:
+    """Plain data as YAML that `parse` reads back; text that looks like something else is quoted.
+
+    Raises:
+        MissingExtraError: PyYAML is not installed.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtraError(
+            "writing YAML needs PyYAML: pip install 'sat-config[yaml]'"
+        ) from None
+
+    class Writer(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
+        """Quotes what either YAML 1.1 or 1.2 would read as something else than text."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    def text(writer: Any, value: str) -> Any:  # noqa: ANN401
+        plain = isinstance(_plain(value), str) and "\n" not in value
+        return writer.represent_scalar(f"{_TAG}str", value, style=None if plain else '"')
+
+    Writer.add_representer(str, text)
+    written: str = yaml.dump(data, Dumper=Writer, sort_keys=False, allow_unicode=True, width=100)
+    return written
 
 
 class _Value(msgspec.Struct, eq=False):
@@ -217,10 +246,16 @@ def _scalar(event: Any) -> Any:  # noqa: ANN401
     tag = (event.tag or "").removeprefix(_TAG)
     if tag in ("str", "!") or (event.style and not tag):
         return text
+    value = _plain(text)
+    return float(value) if tag == "float" and isinstance(value, int) else value
+
+
+def _plain(text: str) -> Any:  # noqa: ANN401
+    """What an unquoted scalar stands for."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
-        return float(text) if tag == "float" else int(text)
+        return int(text)
     if _PREFIXED.fullmatch(text):
         return int(text[2:], 8 if text[1] == "o" else 16)
     return float(text) if _FLOAT.fullmatch(text) else text

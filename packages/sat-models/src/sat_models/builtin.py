@@ -20,13 +20,13 @@ import sat_models.conditioners.text
 import sat_models.conditioners.values
 import sat_models.data.audio_dir
 import sat_models.data.latents
+import sat_models.data.webdataset
 import sat_models.decoders.dac
 import sat_models.decoders.local_attn
 import sat_models.decoders.oobleck
 import sat_models.decoders.seanet
 import sat_models.decoders.taae
 import sat_models.discriminators.arc
-import sat_models.discriminators.big_vgan
 import sat_models.discriminators.dac
 import sat_models.discriminators.encodec
 import sat_models.discriminators.oobleck
@@ -35,6 +35,9 @@ import sat_models.encoders.local_attn
 import sat_models.encoders.oobleck
 import sat_models.encoders.seanet
 import sat_models.encoders.taae
+import sat_models.generation.autoencoder
+import sat_models.generation.diffusion
+import sat_models.generation.language
 import sat_models.language.backbone
 import sat_models.language.build_patterns
 import sat_models.models.autoencoder

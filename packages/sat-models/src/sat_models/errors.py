@@ -11,6 +11,10 @@ class DataError(UserError):
     """A dataset that yields nothing, or items that do not fit the experiment."""
 
 
+class CustomCodeError(DataError):
+    """A dataset that wants to run somebody's Python in a process that was not told to."""
+
+
 class CheckpointError(UserError):
     """Weights that cannot be found, opened or matched to a model."""
 
@@ -21,6 +25,10 @@ class MissingBuilderError(UserError):
 
 class SamplerError(UserError):
     """A sampler, or a setting of it, that does not fit the model."""
+
+
+class GenerationError(UserError):
+    """A wish for audio that the model cannot fulfil."""
 
 
 class ConditionError(UserError):

@@ -6,13 +6,16 @@ from types import ModuleType
 from sat_config.errors import MissingExtraError
 
 
-def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import a package that only some models need.
+def import_extra(
+    module: str, *, extra: str, purpose: str, distribution: str = "sat-models"
+) -> ModuleType:
+    """Import a package that only some experiments need.
 
     Args:
         module: The package.
-        extra: What to install of sat-models to have it.
+        extra: What to install of the distribution to have it.
         purpose: What needs it, as the beginning of a sentence.
+        distribution: Which of ours has the extra.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -24,5 +27,5 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
             raise
         raise MissingExtraError(
             f"{purpose} needs the package {module}, which is not installed; install it with: pip"
-            f" install 'sat-models[{extra}]'"
+            f" install '{distribution}[{extra}]'"
         ) from error

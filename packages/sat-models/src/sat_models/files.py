@@ -1,10 +1,14 @@
-"""Files that appear under their final name whole or not at all."""
+"""Files that appear under their final name whole or not at all, and lines that stay whole."""
 
+import json
+import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -22,6 +26,24 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, entry: Mapping[str, object]) -> None:
+    """Add a line of JSON with one write, which no other process's line can split.
+
+    A line that the disk does not take goes to the log instead: whoever keeps a ledger of what went
+    wrong must not fail over it.
+    """
+    line = json.dumps(entry, ensure_ascii=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        logger.warning("%s cannot be written (%s); it would say: %s", path, error, line.rstrip())
 
 
 def _flush(path: Path) -> None:

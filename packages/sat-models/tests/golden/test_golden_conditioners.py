@@ -4,12 +4,12 @@ Deviation: the mask of phonemes leaves out padding, there it is true everywhere.
 """
 
 import sys
-from types import SimpleNamespace
 
 import golden
 import msgspec
 import pytest
 import torch
+from fakes import fake_module
 
 from sat_config.audio.conditioner import ConditioningConfig
 from sat_models.conditioners.multi import build_conditioners
@@ -32,7 +32,7 @@ def test_conditioners_agree(case, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         golden.make_tiny_t5("t5-small")
     if case.name == "cond_phoneme":
-        monkeypatch.setitem(sys.modules, "g2p_en", SimpleNamespace(G2p=golden.StubG2p))
+        monkeypatch.setitem(sys.modules, "g2p_en", fake_module(G2p=golden.StubG2p))
     config = msgspec.convert(case.config["conditioning"], ConditioningConfig)
     conditioner = build_conditioners(config, sample_rate=SAMPLE_RATE, pretransform=None)
     case.load_into(conditioner)

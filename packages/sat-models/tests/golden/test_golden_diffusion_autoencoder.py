@@ -6,6 +6,9 @@ import torch
 
 import sat_config
 from sat_models.build import build_model
+from sat_models.sampling.table import Solver
+
+SOLVER = Solver("v-ddim", steps=3, sigma_min=0.1, sigma_max=10.0, rho=1.0)
 
 
 def predict(model, x):
@@ -25,6 +28,6 @@ def test_golden_case_agrees(case):
     case.check_all("velocity", {"v": predict(model, x)})
     if "decode" in case.steps:
         torch.manual_seed(8)
-        case.check_all("decode", {"audio": model.decode(x["latents"], steps=3)})
+        case.check_all("decode", {"audio": model.decode(x["latents"], solver=SOLVER)})
     golden.probe_loss(predict(model, x)).backward()
     case.check_grad_norms("grad", model)

@@ -34,6 +34,7 @@ def build(case):
 
 
 def run(network, x, call):
+    x = {name: part.bool() if name.endswith("_mask") else part for name, part in x.items()}
     conditioning = Conditioning(**{ours: x[name] for name, ours in NAMES.items() if name in x})
     if not (x.keys() & NAMES.keys()):
         return network(x["x"], x["t"])

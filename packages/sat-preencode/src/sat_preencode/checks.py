@@ -4,7 +4,7 @@ from sat_config.audio.dataset import AudioDirNode
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
-from sat_models.data.latents import DETAILS, MANIFEST
+from sat_models.data.latent_details import DETAILS, MANIFEST
 from sat_models.support import refuse_unsupported
 from sat_preencode.errors import PreencodeError
 from sat_preencode.store import BAD_FILES
@@ -27,10 +27,7 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
     refuse_unsupported(
         experiment, set(experiment.__struct_fields__) - {"runtime", "max_bad_share"}, where=""
     )
-    table = experiment.preencode
-    honoured = set(table.__struct_fields__) - {"model_half", "limit_batches"}
-    refuse_unsupported(table, honoured, where="preencode")
-    return experiment, table
+    return experiment, experiment.preencode
 
 
 def audio_node(experiment: AudioExperiment) -> AudioDirNode:

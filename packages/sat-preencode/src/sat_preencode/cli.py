@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sat_config
-from sat_config import commandline
+from sat_config import commandline, custom_code
 from sat_config.audio.experiment import DiffusionUncondExperiment
 from sat_config.commandline import Request
 from sat_config.errors import UserError, report
@@ -15,20 +15,6 @@ from sat_preencode.signals import StopSignal, stop_signals
 
 if TYPE_CHECKING:
     from sat_preencode.recipe import PreencodeResult
-
-SAT_FLAGS = {
-    "ckpt-path": "preencode.checkpoint",
-    "output-path": "preencode.output_path",
-    "sample-size": "preencode.sample_size",
-    "limit-batches": "preencode.limit_batches",
-}
-"""Flags of SAT's pre_encode.py, and the keys that they set here."""
-
-SAT_SWITCHES = {
-    "model-half": "preencode.model_half",
-    "is-discrete": "preencode.is_discrete",
-    "shuffle": "preencode.shuffle",
-}
 
 EPILOG = "A run that was interrupted continues when the same command is given again."
 
@@ -43,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage; after a second signal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    _, request = commandline.parse(_parser(), words)
+    arguments, request = commandline.parse(_parser(), words)
+    custom_code.take_flag(arguments, prog="sat-preencode", argv=words)
     with stop_signals() as stop:
         try:
             return _run(request, words, stop)
@@ -58,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Encode an experiment's dataset to latents, each item exactly once.",
         epilog=EPILOG,
     )
-    commandline.add_loading(parser, flags=SAT_FLAGS, switches=SAT_SWITCHES)
+    commandline.add_loading(
+        parser, flags=commandline.PREENCODE_FLAGS, switches=commandline.PREENCODE_SWITCHES
+    )
+    custom_code.add_flag(parser)
     return parser
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
+from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
 from sat_preencode.errors import PreencodeError
 
@@ -17,6 +19,30 @@ HALF_FORMATS = {
 }
 
 FULL_FORMATS = ("32-true", "32")
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """In what numbers latents are computed.
+
+    Attributes:
+        dtype: What convolutions compute in.
+        throughout: Whether weights, audio and latents are in that format too; else they are
+            float32.
+    """
+
+    dtype: torch.dtype
+    throughout: bool = False
+
+    @property
+    def stored(self) -> torch.dtype:
+        """The format of weights, audio and latents."""
+        return self.dtype if self.throughout else torch.float32
+
+    def __str__(self) -> str:
+        """As people write it: "bfloat16", or "float16 throughout"."""
+        name = str(self.dtype).removeprefix("torch.")
+        return f"{name} throughout" if self.throughout else name
 
 
 def choose_device(experiment: Experiment) -> torch.device:
@@ -36,31 +62,31 @@ def choose_device(experiment: Experiment) -> torch.device:
     return torch.device("cuda", index)
 
 
-def choose_format(experiment: Experiment, *, device: torch.device) -> torch.dtype:
-    """The number format that `precision` asks for; on a CPU always float32.
+def choose_arithmetic(
+    experiment: Experiment, table: Preencode, *, device: torch.device
+) -> Arithmetic:
+    """Float16 throughout for `model_half`, else what `precision` asks for; on a CPU float32.
 
     Raises:
         PreencodeError: Encoding in that format is not offered.
     """
+    if table.model_half:
+        return Arithmetic(torch.float16, throughout=True)
     if experiment.precision not in (*HALF_FORMATS, *FULL_FORMATS):
         raise PreencodeError(
             f"precision is {experiment.precision!r}, which nothing is encoded in; set it to"
             ' "32-true", or on a GPU to "bf16-mixed" or "16-mixed"'
         )
     if device.type == "cpu":
-        return torch.float32
-    return HALF_FORMATS.get(experiment.precision, torch.float32)
+        return Arithmetic(torch.float32)
+    return Arithmetic(HALF_FORMATS.get(experiment.precision, torch.float32))
 
 
-def format_name(dtype: torch.dtype) -> str:
-    """A number format as people write it: "bfloat16"."""
-    return str(dtype).removeprefix("torch.")
-
-
-def describe_device(experiment: Experiment, *, device: torch.device, dtype: torch.dtype) -> str:
+def describe_device(experiment: Experiment, *, device: torch.device, arithmetic: Arithmetic) -> str:
     """Device and format in words, with what the experiment asks for in vain."""
-    text = f"{device}, {format_name(dtype)}"
-    if device.type == "cpu" and experiment.precision in HALF_FORMATS:
+    text = f"{device}, {arithmetic}"
+    unheard = device.type == "cpu" and not arithmetic.throughout
+    if unheard and experiment.precision in HALF_FORMATS:
         text += f"; precision {experiment.precision} is for GPUs"
     wanted = experiment.devices
     if wanted != "auto" and (wanted if isinstance(wanted, int) else len(wanted)) > 1:
@@ -69,16 +95,17 @@ def describe_device(experiment: Experiment, *, device: torch.device, dtype: torc
 
 
 @contextmanager
-def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Compute without gradients, repeatably, and in float32 unless `dtype` is a half format.
+def computing(device: torch.device, arithmetic: Arithmetic) -> Iterator[None]:
+    """Compute without gradients, repeatably, and in the given format.
 
-    Weights stay float32; `dtype` is what convolutions compute in. TensorFloat-32, which PyTorch
-    allows cuDNN by default, is off: it keeps 10 bits of mantissa, and latents are made once.
+    TensorFloat-32, which PyTorch allows cuDNN by default, is off: it keeps 10 bits of mantissa, and
+    latents are made once.
     """
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
-    half = torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+    mixed = arithmetic.dtype is not arithmetic.stored
+    half = torch.autocast(device.type, dtype=arithmetic.dtype, enabled=mixed)
     with exact, half, torch.inference_mode():
         yield
 

@@ -28,11 +28,11 @@ from sat_config.run import Experiment
 from sat_models.checkpoint import fingerprint, load_weights, open_checkpoint
 from sat_models.models.autoencoder import AudioAutoencoder, build_autoencoder
 from sat_preencode.device import (
+    Arithmetic,
+    choose_arithmetic,
     choose_device,
-    choose_format,
     computing,
     describe_device,
-    format_name,
 )
 from sat_preencode.errors import PreencodeError
 from sat_preencode.progress import Reporter
@@ -77,14 +77,14 @@ class Encoder:
         checkpoint: The file that its weights came from.
         settings: What decides the latents.
         device: Where it computes.
-        dtype: The format it computes in; latents are float32 in any case.
+        arithmetic: The numbers it computes in.
     """
 
     autoencoder: AudioAutoencoder
     checkpoint: Path
     settings: Settings
     device: torch.device
-    dtype: torch.dtype
+    arithmetic: Arithmetic
 
     def encode(
         self, audio: Float[Tensor, "b c t"], *, ids: Sequence[str]
@@ -102,8 +102,9 @@ class Encoder:
             PreencodeError: The device's memory does not suffice, or a latent is not finite.
         """
         try:
-            with computing(self.device, self.dtype):
-                features = self._features(audio.to(self.device), ids[0]).float()  # b d2 l
+            with computing(self.device, self.arithmetic):
+                signal = audio.to(self.device, self.arithmetic.stored)  # b c t
+                features = self._features(signal, ids[0]).float()  # b d2 l
                 rows = [self._draw(features[i : i + 1], name) for i, name in enumerate(ids)]
         except torch.OutOfMemoryError as error:
             raise PreencodeError(
@@ -115,7 +116,7 @@ class Encoder:
             if not np.isfinite(row).all():
                 raise PreencodeError(
                     f"the latent of {name} is not finite in {self.settings.arithmetic}; set"
-                    ' precision to "32-true"'
+                    + self._way_out()
                 )
         return rows
 
@@ -125,12 +126,17 @@ class Encoder:
             torch.manual_seed(self._seed(f"pretransform of {name}"))
             return self.autoencoder.features(audio)
 
+    def _way_out(self) -> str:
+        if self.arithmetic.throughout:
+            return " preencode.model_half to false"
+        return ' precision to "32-true"'
+
     def _draw(self, features: Float[Tensor, "1 d2 l"], name: str) -> Float[np.ndarray, "d l"]:
         generator = torch.Generator(self.device).manual_seed(self._seed(name))
         sample = self.settings.latent == "sample"
         encoding = self.autoencoder.encode_features(features, sample=sample, generator=generator)
-        latents: Float[np.ndarray, "d l"] = encoding.latents[0].cpu().numpy()
-        return latents
+        latents = encoding.latents[0].to("cpu", self.arithmetic.stored)  # d l
+        return latents.numpy()
 
     def _seed(self, name: str) -> int:
         digest = hashlib.sha256(f"{self.settings.seed} {name}".encode()).digest()
@@ -156,13 +162,14 @@ def load_encoder(experiment: AudioExperiment, table: Preencode, *, reporter: Rep
             ' it to a checkpoint file, a run folder or "runs/NAME/latest"'
         )
     device = choose_device(experiment)
-    dtype = choose_format(experiment, device=device)
+    arithmetic = choose_arithmetic(experiment, table, device=device)
     checkpoint = open_checkpoint(table.checkpoint)
     autoencoder = build_autoencoder(node, sample_rate=experiment.sample_rate)
     report = load_weights(autoencoder, checkpoint)
     weights = fingerprint(autoencoder.state_dict())
     reporter.say(f"checkpoint  {table.checkpoint}\nweights     {report}\nautoencoder {weights}")
-    reporter.say(f"device      {describe_device(experiment, device=device, dtype=dtype)}")
+    described = describe_device(experiment, device=device, arithmetic=arithmetic)
+    reporter.say(f"device      {described}")
     sample_size = table.sample_size or experiment.sample_size
     _check_sizes(autoencoder, channels=experiment.audio_channels, sample_size=sample_size)
     settings = Settings(
@@ -172,11 +179,11 @@ def load_encoder(experiment: AudioExperiment, table: Preencode, *, reporter: Rep
         channels=experiment.audio_channels,
         latent=table.latent,
         seed=experiment.seed if table.latent == "sample" else None,
-        arithmetic=format_name(dtype),
+        arithmetic=str(arithmetic),
         encoder=encoder_table(node),
     )
-    autoencoder.to(device).eval().requires_grad_(False)
-    return Encoder(autoencoder, checkpoint.path, settings, device, dtype)
+    autoencoder.to(device, arithmetic.stored).eval().requires_grad_(False)
+    return Encoder(autoencoder, checkpoint.path, settings, device, arithmetic)
 
 
 def _check_sizes(autoencoder: AudioAutoencoder, *, channels: int, sample_size: int) -> None:

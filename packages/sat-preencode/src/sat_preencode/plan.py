@@ -6,11 +6,15 @@ What remains at the end of a file is an item too, padded with zeros, unless it i
 quarter of `sample_size` and not all there is of the file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sat_config.node import Node
+from sat_models.data.custom import CustomModule
 
 MIN_TAIL = 4
 """The last stretch of a file counts from one part in so many of `sample_size`."""
@@ -31,6 +35,8 @@ class Item(Node, kw_only=True):
         valid_frames: Latent frames that audio reaches.
         seconds_start: First sample in seconds, rounded down, as training on audio has it.
         seconds_total: Length of the whole file in seconds, rounded up.
+        content_sha256: Of the audio file; another one means another latent.
+        metadata_sha256: Of captions and of code that adds to them.
     """
 
     id: str
@@ -43,6 +49,8 @@ class Item(Node, kw_only=True):
     valid_frames: int
     seconds_start: float
     seconds_total: float
+    content_sha256: str
+    metadata_sha256: str
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,20 @@ class Source:
         relpath: Its path below the dataset's folder, with forward slashes.
         path: Where it is.
         num_samples: Its length in samples, at the experiment's sample rate.
+        content: SHA-256 of the file.
+        captions: What lies beside it says.
+        described: SHA-256 of captions and of the code that adds to them.
+        custom: That code.
     """
 
     dataset: str
     relpath: str
     path: Path
     num_samples: int
+    content: str
+    captions: Mapping[str, Any]
+    described: str
+    custom: CustomModule | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,23 @@ class PlannedItem:
     """An item and the file that it is read from."""
 
     item: Item
-    source: Path
+    source: Source
+
+    def metadata(self, *, sample_rate: int) -> dict[str, Any]:
+        """What is known of the item, under SAT's names; its columns in the manifest included."""
+        item, length = self.item, self.source.num_samples
+        mask = [1] * item.valid_frames + [0] * (item.frames - item.valid_frames)
+        return {
+            **self.source.captions,
+            **msgspec.structs.asdict(item),
+            "path": str(self.source.path),
+            "timestamps": (
+                item.start_sample / length,
+                (item.start_sample + item.num_samples) / length,
+            ),
+            "sample_rate": sample_rate,
+            "padding_mask": mask,
+        }
 
 
 @dataclass(frozen=True)
@@ -79,12 +111,14 @@ class Plan:
         batch_size: Items per batch; the last batch may hold fewer.
         seconds: Audio in all items.
         left_out_seconds: Audio in tails that are too short for an item.
+        beyond_limit: Items that are left out because they lie behind the last batch allowed.
     """
 
     items: tuple[PlannedItem, ...]
     batch_size: int
     seconds: float
     left_out_seconds: float
+    beyond_limit: int = 0
 
     def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
         """The items in groups that never change, whatever has been encoded already."""
@@ -113,6 +147,7 @@ def plan_items(
     sample_size: int,
     hop_length: int,
     batch_size: int,
+    limit_batches: int | None = None,
 ) -> Plan:
     """Cut every file into items.
 
@@ -122,6 +157,7 @@ def plan_items(
         sample_size: Samples per item, a multiple of `hop_length`.
         hop_length: Samples per latent frame.
         batch_size: Items that are encoded together.
+        limit_batches: Batches that are planned, from the first; all of them if left out.
     """
     items = []
     total = 0
@@ -139,12 +175,19 @@ def plan_items(
                 valid_frames=-(-length // hop_length),
                 seconds_start=float(start // sample_rate),
                 seconds_total=float(-(-source.num_samples // sample_rate)),
+                content_sha256=source.content,
+                metadata_sha256=source.described,
             )
-            items.append(PlannedItem(item, source.path))
-    used = sum(planned.item.num_samples for planned in items)
+            items.append(PlannedItem(item, source))
+    kept = items if limit_batches is None else items[: limit_batches * batch_size]
     return Plan(
-        items=tuple(items),
+        items=tuple(kept),
         batch_size=batch_size,
-        seconds=used / sample_rate,
-        left_out_seconds=(total - used) / sample_rate,
+        seconds=_samples_in(kept) / sample_rate,
+        left_out_seconds=(total - _samples_in(items)) / sample_rate,
+        beyond_limit=len(items) - len(kept),
     )
+
+
+def _samples_in(items: Sequence[PlannedItem]) -> int:
+    return sum(planned.item.num_samples for planned in items)

@@ -1,16 +1,18 @@
 """Audio of planned items, read ahead of the encoder."""
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sat_models.audio import read_audio
-from sat_models.errors import AudioError
+from sat_models.errors import AudioError, DataError
 from sat_preencode.plan import PlannedItem
 
 
@@ -53,11 +55,13 @@ class ReadBatch:
     Attributes:
         items: The items, in the order of the rows.
         audio: Always `batch_size` rows; rows of no item and of unreadable ones are silence.
+        metadata: What is known of each item.
         bad: The items that could not be read.
     """
 
     items: tuple[PlannedItem, ...]
     audio: Float[Tensor, "b c t"]
+    metadata: tuple[Mapping[str, Any], ...]
     bad: tuple[BadRead, ...]
 
 
@@ -93,27 +97,60 @@ def read_batches(
 def _read_batch(batch: tuple[PlannedItem, ...], form: Form) -> ReadBatch:
     audio = torch.zeros(form.batch_size, form.channels, form.sample_size)
     bad = []
+    tables = []
     for row, planned in enumerate(batch):
+        metadata = planned.metadata(sample_rate=form.sample_rate)
         found = _read_item(planned, form)
+        if not isinstance(found, BadRead):
+            audio[row, :, : found.shape[-1]] = found
+            try:
+                metadata |= _described(planned, metadata, audio[row])
+            except DataError as error:
+                found = BadRead(planned, str(error), planned.item.start_sample)
         if isinstance(found, BadRead):
             bad.append(found)
-        else:
-            audio[row, :, : found.shape[-1]] = found
-    return ReadBatch(items=batch, audio=audio, bad=tuple(bad))
+        tables.append(metadata)
+    return ReadBatch(items=batch, audio=audio, metadata=tuple(tables), bad=tuple(bad))
+
+
+def _described(
+    planned: PlannedItem, metadata: dict[str, Any], audio: Float[Tensor, "c t"]
+) -> dict[str, Any]:
+    """What custom code adds to an item's metadata, as JSON knows it.
+
+    Raises:
+        DataError: The code fails, rejects the item, or gives what no file of latents can keep.
+    """
+    custom = planned.source.custom
+    if custom is None:
+        return {}
+    found = custom.describe(metadata, audio)
+    if found.pop("__reject__", False):
+        raise DataError(f"rejected by {custom.path}")
+    if "__audio__" in found:
+        raise DataError(f"{custom.path}: __audio__ is for training on audio: it cannot be encoded")
+    plain = {
+        key: value.tolist() if isinstance(value, Tensor) else value for key, value in found.items()
+    }
+    try:
+        msgspec.json.encode(plain)
+    except TypeError as error:
+        raise DataError(f"{custom.path}: metadata that JSON cannot keep: {error}") from error
+    return plain
 
 
 def _read_item(planned: PlannedItem, form: Form) -> Float[Tensor, "c t"] | BadRead:
     item = planned.item
     try:
         audio = read_audio(
-            planned.source,
+            planned.source.path,
             start=item.start_sample,
             num_samples=item.num_samples,
             sample_rate=form.sample_rate,
             channels=form.channels,
         )  # c t
     except AudioError as error:
-        reason = str(error).removeprefix(f"{planned.source}: ")
+        reason = str(error).removeprefix(f"{planned.source.path}: ")
         return BadRead(planned, reason, item.start_sample)
     if (missing := item.num_samples - audio.shape[-1]) > 0:
         reason = f"ends {missing} samples before its header says: it has probably been cut short"

@@ -82,6 +82,7 @@ def preencode(
             sample_size=encoder.settings.sample_size,
             hop_length=encoder.autoencoder.hop_length,
             batch_size=experiment.batch_size,
+            limit_batches=table.limit_batches,
         )
         work = Work(plan, store, stop=stop)
         reporter.say(f"plan        {work.summary()}")

@@ -1,11 +1,16 @@
-"""The audio files of an experiment's dataset, with their lengths."""
+"""The audio files of an experiment's dataset, with their lengths, content and captions."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sat_config.audio.dataset import AudioDirNode
-from sat_models.audio import AudioInfo, check_channels, probe
-from sat_models.data.audio_dir import AudioFile, find_audio
+from sat_models.data.audio_dir import AudioFile, find_audio, learn_lengths
+from sat_models.data.captions import read_captions
+from sat_models.data.content import content_hashes
 from sat_models.data.ledger import Ledger
 from sat_models.errors import AudioError, DataError
 from sat_preencode.plan import Source
@@ -33,28 +38,39 @@ def find_sources(
             the ledger stops at errors.
     """
     sources = []
-    with ThreadPoolExecutor(thread_name_prefix="probe-audio") as pool:
-        files = find_audio(node)
-        found = zip(files, pool.map(lambda file: _probe(file, channels), files), strict=True)
-        for file, info in found:
-            if stop():
-                pool.shutdown(cancel_futures=True)
-                break
-            if isinstance(info, AudioError):
-                ledger.record(file.path, str(info).removeprefix(f"{file.path}: "))
-            else:
-                length = info.length_at(sample_rate)
-                sources.append(Source(file.dataset, file.relpath, file.path, length))
+    files = learn_lengths(find_audio(node), channels=channels, ledger=ledger)
+    for file, content in zip(files, content_hashes(files), strict=True):
+        if stop():
+            break
+        try:
+            if isinstance(content, AudioError):
+                raise content
+            sources.append(_source(file, content, sample_rate=sample_rate))
+        except AudioError as error:
+            ledger.record(file.path, str(error))
     if not sources and not stop():
         folders = ", ".join(folder.path for folder in node.datasets)
         raise DataError(f"no readable audio in {folders}; {ledger.path} says why")
     return sources
 
 
-def _probe(file: AudioFile, channels: int) -> AudioInfo | AudioError:
-    try:
-        info = probe(file.path)
-        check_channels(file.path, found=info.channels, wanted=channels)
-    except AudioError as error:
-        return error
-    return info
+def _source(file: AudioFile, content: str, *, sample_rate: int) -> Source:
+    assert file.info is not None  # noqa: S101 - learn_lengths has filled it in
+    captions = read_captions(Path(file.path))
+    return Source(
+        dataset=file.dataset,
+        relpath=file.relpath,
+        path=Path(file.path),
+        num_samples=file.info.length_at(sample_rate),
+        content=content,
+        captions=captions,
+        described=_digest(captions, file),
+        custom=file.custom,
+    )
+
+
+def _digest(captions: Mapping[str, Any], file: AudioFile) -> str:
+    """Of everything that says what is in a file: captions and the code that adds to them."""
+    code = "" if file.custom is None else file.custom.sha256
+    text = msgspec.json.encode([captions, code], order="deterministic")
+    return hashlib.sha256(text).hexdigest()

@@ -14,7 +14,7 @@ import msgspec
 
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.node import Node
-from sat_models.data.latents import FORMAT, VERSION
+from sat_models.data.latent_details import FORMAT, VERSION
 
 Table = dict[str, Any]
 

@@ -10,15 +10,16 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from jaxtyping import Float
 
-from sat_models.data.latents import DETAILS, FORMAT, MANIFEST, VERSION
+from sat_models.data.latent_details import DETAILS, FORMAT, MANIFEST, VERSION
 from sat_preencode.errors import StoreError
 from sat_preencode.plan import Item
 from sat_preencode.settings import Details, Settings
@@ -27,7 +28,7 @@ BAD_FILES = "bad_files.jsonl"
 
 
 class Entry(Item, kw_only=True):
-    """A finished item: a line of the manifest, and the latent's sidecar.
+    """A finished item: a line of the manifest, and part of the latent's sidecar.
 
     Attributes:
         sha256: Of the latent's file.
@@ -108,20 +109,25 @@ class LatentStore:
         """The finished item as the folder has it, or None if it has to be made (again)."""
         path = self.folder / item.file
         try:
-            entry = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Entry)
+            table = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=dict[str, Any])
+            columns = {key: table[key] for key in Entry.__struct_fields__}
+            entry = msgspec.convert(columns, Entry)
             content = path.read_bytes()
             shape = np.load(io.BytesIO(content), allow_pickle=False).shape
-        except (OSError, ValueError, EOFError):  # msgspec's errors are ValueErrors
+        except (OSError, ValueError, EOFError, KeyError):  # msgspec's errors are ValueErrors
             return None
         expected = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
         return entry if entry == expected and shape == (self.latent_dim, item.frames) else None
 
-    def write(self, item: Item, latents: Float[np.ndarray, "d l"]) -> Entry:
+    def write(
+        self, item: Item, latents: Float[np.ndarray, "d l"], *, metadata: Mapping[str, Any]
+    ) -> Entry:
         """Write one item, latent first; a manifest that is there is out of date and goes.
 
         Args:
             item: What it is.
-            latents: Its latents; stored as float32.
+            metadata: What is said of it, for conditioners; the manifest's columns are added.
+            latents: Its latents; stored in the number format that they have.
 
         Raises:
             StoreError: The disk refuses.
@@ -133,13 +139,14 @@ class LatentStore:
                 f" {latents.shape}"
             )
         buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(latents, dtype=np.float32), allow_pickle=False)
+        np.save(buffer, np.ascontiguousarray(latents), allow_pickle=False)
         content = buffer.getvalue()
         entry = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
         path = self.folder / item.file
         (self.folder / MANIFEST).unlink(missing_ok=True)
         write_whole(path, content)
-        write_whole(path.with_suffix(".json"), msgspec.json.encode(entry) + b"\n")
+        table = {**metadata, **msgspec.structs.asdict(entry)}
+        write_whole(path.with_suffix(".json"), msgspec.json.encode(table) + b"\n")
         return entry
 
     def write_manifest(self, entries: Iterable[Entry]) -> None:

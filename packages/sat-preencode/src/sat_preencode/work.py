@@ -47,6 +47,8 @@ class Work:
         text = f"{items} items, {duration(seconds)} of audio; {len(self.finished)} are finished"
         if self.plan.left_out_seconds:
             text += f"; {duration(self.plan.left_out_seconds)} in short tails left out"
+        if self.plan.beyond_limit:
+            text += f"; limit_batches leaves out {self.plan.beyond_limit} items more"
         return text
 
     def encode_missing(
@@ -100,13 +102,13 @@ class Work:
             if bad.planned.item.id in lacking:
                 lacking.remove(bad.planned.item.id)
                 self.unreadable += 1
-                ledger.record(bad.planned.source, bad.reason, bad.offset)
+                ledger.record(bad.planned.source.path, bad.reason, bad.offset)
         if not lacking:
             return []
         latents = encoder.encode(batch.audio, ids=[p.item.id for p in batch.items])
         written = [
-            self._store.write(planned.item, rows)
-            for planned, rows in zip(batch.items, latents, strict=True)
+            self._store.write(planned.item, rows, metadata=metadata)
+            for planned, rows, metadata in zip(batch.items, latents, batch.metadata, strict=True)
             if planned.item.id in lacking
         ]
         self.finished |= {entry.id: entry for entry in written}

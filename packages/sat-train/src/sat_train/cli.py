@@ -4,9 +4,10 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import sat_config
-from sat_config import commandline
+from sat_config import commandline, custom_code
 from sat_config.errors import UserError, report
 from sat_train.fit import fit
 
@@ -15,12 +16,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit status: 0 for fine, 1 for invalid input, 130 and 143 after SIGINT and SIGTERM.
+        The exit status: 0 for fine, 1 for invalid input or a run that failed, 128 and the signal's
+        number after a signal (0 if SLURM starts the job again).
 
     Raises:
         SystemExit: With status 2, for wrong usage.
     """
-    _, request = commandline.parse(_parser(), argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments, request = commandline.parse(_parser(), words)
+    custom_code.take_flag(arguments, prog="sat-train", argv=words)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         found = sat_config.check(request.file, request.overrides, request.layers)
@@ -28,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             report(found.problems)
         if found.errors:
             return 1
-        result = fit(found.config, origins=found.origins)
+        source = Path(request.file) if request.file else None
+        result = fit(found.config, origins=found.origins, source=source)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted before the first step; nothing to save", file=sys.stderr)
         return 130
-    return 128 + result.interrupted if result.interrupted else 0
+    return 128 + result.interrupted if result.interrupted and not result.requeued else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,4 +51,5 @@ def _parser() -> argparse.ArgumentParser:
         " --override recover=true continues from there.",
     )
     commandline.add_loading(parser)
+    custom_code.add_flag(parser)
     return parser

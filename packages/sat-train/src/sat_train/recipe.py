@@ -1,134 +1,109 @@
 """The recipe: from an experiment to a run folder, from top to bottom."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import pytorch_lightning as pl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 from sat_config import Experiment
-from sat_models.build import build_model
+from sat_models.checkpoint import resolve_checkpoint
 from sat_train import runtime
-from sat_train.family import DataModule, Method, build_datamodule, build_training
-from sat_train.ledger import RunLedger
+from sat_train.callbacks.build import Callbacks, build_callbacks
+from sat_train.callbacks.signals import requeue
+from sat_train.lock import locked
+from sat_train.prepare import Prepared, prepare
+from sat_train.record import Record, load_record, next_sequence, now
 from sat_train.report import Report
 from sat_train.result import RunResult
-from sat_train.resume import Resume, find_resume
+from sat_train.resume import find_resume, table
 from sat_train.run_folder import RunFolder
-from sat_train.trainer import Callbacks, build_callbacks, build_trainer, train
-from sat_train.weights import load_initial_weights, load_resumed_weights
+from sat_train.trainer import train
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that training needs; nothing has been written yet.
-
-    Attributes:
-        experiment: What is trained.
-        resume: What it continues from, if anything.
-        run: Where it goes.
-        trainer: Lightning's, without callbacks.
-        method: The model and how it trains, with the weights that it starts from.
-        ledger: Bad files, in memory until the folder exists.
-        data: Batches.
-    """
-
-    experiment: Experiment
-    resume: Resume | None
-    run: RunFolder
-    trainer: pl.Trainer
-    method: Method
-    ledger: RunLedger
-    data: DataModule
-
-    @property
-    def device(self) -> str:
-        """What it runs on, in words."""
-        return runtime.device_name(self.trainer.strategy.root_device)
-
-
-def run(experiment: Experiment, *, origins: Mapping[str, str]) -> RunResult:
+def run(
+    experiment: Experiment, *, origins: Mapping[str, str], source: Path | None = None
+) -> RunResult:
     """Train an experiment that has been validated; see `sat_train.fit`."""
     started = time.monotonic()
     report = Report(silent=runtime.process_rank() > 0)
+    runtime.set_flags(experiment.runtime)
     with runtime.quiet():
-        resume = find_resume(experiment)
+        resume = find_resume(experiment, source=source)
         if resume is not None and resume.is_finished(experiment):
             report.nothing_left(resume.path, step=resume.step)
             return RunResult(resume.path.parent.parent, resume.path, resume.step)
         ready = prepare(experiment, resume=resume, report=report)
-        callbacks = build_callbacks(experiment, run=ready.run, data=ready.data, report=report)
-        ready.method.callbacks = callbacks.all()
-        _open(ready, origins=origins, report=report)
-        with ready.run.known_to_children():
-            train(ready.trainer, ready.method, ready.data.train, resume=resume)
+        report.started(
+            ready.facts(),
+            run=ready.run.path,
+            resumed=f"step {resume.step} of {resume.path}" if resume else None,
+            changes=table(resume.changes) if resume else "",
+        )
+        with claimed(ready, origins=origins) as record:
+            callbacks = build_callbacks(ready, report=report, record=record)
+            ready.method.callbacks = callbacks.all()
+            with ready.run.known_to_children():
+                train(ready.trainer, ready.method, ready.data.train, resume=resume)
         result = _result(ready, callbacks)
         _close(ready, callbacks, result, report=report, seconds=time.monotonic() - started)
         return result
 
 
-def prepare(experiment: Experiment, *, resume: Resume | None, report: Report) -> Prepared:
-    """Build trainer, model, method and data, and load weights; the disk stays as it is.
+@contextmanager
+def claimed(ready: Prepared, *, origins: Mapping[str, str]) -> Iterator[Record]:
+    """The run folder for the first process alone, with all that it says about itself.
 
     Raises:
-        UserError: Configuration, machine, weights or data have to be corrected first.
+        UserError: Another process trains there.
     """
-    run = RunFolder(resume.run) if resume and resume.run else RunFolder.new(experiment)
-    trainer = build_trainer(experiment, run=run, resumed_at=resume.step if resume else 0)
-    method = _build_method(experiment, resume=resume, report=report)
-    ledger = RunLedger(on_bad_file=experiment.on_bad_file)
-    data = build_datamodule(
-        experiment,
-        ledger=ledger,
-        first_batch=resume.batches if resume else 0,
-        rank=trainer.local_rank,
-        world_size=trainer.num_devices,
-    )
-    method.check_data(data)
-    return Prepared(experiment, resume, run, trainer, method, ledger, data)
-
-
-def _build_method(experiment: Experiment, *, resume: Resume | None, report: Report) -> Method:
-    runtime.seed_everything(experiment.seed)
-    model = build_model(experiment)
-    method = build_training(experiment, model=model)
-    if resume is None:
-        load_initial_weights(model, experiment, report=report)
-    else:
-        load_resumed_weights(method, resume)
-    return method
-
-
-def _open(ready: Prepared, *, origins: Mapping[str, str], report: Report) -> None:
-    """Say what is about to be trained, and make the run folder."""
-    trainer, resume = ready.trainer, ready.resume
-    report.started(
-        {
-            "model": ready.method.describe(),
-            **ready.data.describe(),
-            "device": f"{trainer.num_devices} x {ready.device}, {trainer.precision}",
-        },
-        run=ready.run.path,
-        resumed=f"step {resume.step} of {resume.path}" if resume else None,
-        changes=resume.changes if resume else (),
-    )
-    if runtime.process_rank() == 0:
-        ready.run.describe(
-            ready.experiment,
-            origins=origins,
-            device=ready.device,
-            resumed_at=resume.step if resume else 0,
+    run, resume, experiment = ready.run, ready.resume, ready.experiment
+    if runtime.process_rank() > 0:
+        yield Record(name=experiment.name, sequence=0, created="", headline=ready.method.headline)
+        return
+    continued = resume is not None and resume.run is not None
+    if not continued:
+        run.create()
+    with locked(run.path):
+        parent = _parent(ready)
+        before = load_record(run.record) if continued else None
+        record = Record(
+            name=experiment.name,
+            sequence=before.sequence if before else next_sequence(run.path.parent),
+            created=before.created if before else now(),
+            parent=str(parent) if parent else None,
+            headline=ready.method.headline,
+            max_steps=ready.max_steps,
         )
-    ready.ledger.open(ready.run.bad_files)
+        if before is not None:
+            record.seconds, record.best = before.seconds, before.best
+            record.first, record.last = before.first, before.last
+        record.save(run.record)
+        run.describe(experiment, origins=origins, data=ready.data.record(), device=ready.device)
+        yield record
+
+
+def _parent(ready: Prepared) -> Path | None:
+    """Where the configuration lies that a run's is to be compared with."""
+    run, resume = ready.run, ready.resume
+    if resume is not None and resume.run is not None:
+        return run.set_aside(step=resume.step).relative_to(run.path)
+    if resume is not None:
+        return resume.path.parent.parent
+    weights = ready.experiment.pretrained_ckpt_path
+    folder = resolve_checkpoint(weights).parent.parent if weights is not None else None
+    return folder if folder is not None and RunFolder(folder).record.exists() else None
 
 
 def _result(ready: Prepared, callbacks: Callbacks) -> RunResult:
+    received, first = callbacks.stop.received, ready.trainer.is_global_zero
     return RunResult(
         run_folder=ready.run.path,
         checkpoint=callbacks.checkpoints.newest,
         step=ready.trainer.global_step,
         metrics=callbacks.validation.last if callbacks.validation else {},
-        interrupted=callbacks.stop.received,
+        objective=callbacks.validation.best if callbacks.validation else None,
+        interrupted=received,
+        requeued=first and received is not None and received.name == "SIGUSR1" and requeue(),
     )
 
 

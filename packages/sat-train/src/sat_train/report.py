@@ -34,7 +34,7 @@ class Report:
             self.line(f"{'':<{LABEL_WIDTH}} {line}")
 
     def started(
-        self, facts: Mapping[str, str], *, run: Path, resumed: str | None, changes: Sequence[str]
+        self, facts: Mapping[str, str], *, run: Path, resumed: str | None, changes: str
     ) -> None:
         """Say what is about to be trained, with what, and where it goes."""
         for label, text in facts.items():
@@ -42,7 +42,7 @@ class Report:
         if resumed is not None:
             self.fact("resumed", resumed)
         if changes:
-            self.fact("changed", "\n".join(changes))
+            self.fact("changed", changes)
         self.fact("run", str(run))
         self.line("")
 

@@ -11,15 +11,19 @@ from typing import Any
 
 import torch
 
-from sat_config import Experiment, UserError, dumps
+import sat_config
+from sat_config import Experiment, UserError
+from sat_config.changes import Change, describe, diff
 from sat_models.checkpoint import resolve_checkpoint
 from sat_models.errors import CheckpointError
+from sat_train.record import load_record
+from sat_train.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 REQUIRED = ("state_dict", "optimizer_states", "loops", "global_step", "sat")
 BROKEN = (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError)
-FIXED = ("model_type", "model", "sample_rate", "audio_channels")
+STARTING_WEIGHTS = ("pretrained_ckpt_path", "pretransform_ckpt_path")
 
 
 @dataclass(frozen=True)
@@ -30,36 +34,42 @@ class Resume:
         path: The checkpoint.
         step: Optimizer steps it has taken.
         batches: Batches it has seen.
-        run: Folder of its run, if that run is to be continued; None starts a run of its own.
-        changes: Settings that differ from those it was trained with, one line each.
+        run: Its run, if that is to be continued; None starts a run of its own.
+        changes: Settings that differ from those it was trained with.
     """
 
     path: Path
     step: int
     batches: int
-    run: Path | None
-    changes: tuple[str, ...]
+    run: RunFolder | None
+    changes: tuple[Change, ...]
 
     def is_finished(self, experiment: Experiment) -> bool:
         """Whether there is no step left to take."""
         return experiment.max_steps is not None and self.step >= experiment.max_steps
 
 
-def find_resume(experiment: Experiment) -> Resume | None:
+def find_resume(experiment: Experiment, *, source: Path | None) -> Resume | None:
     """What `recover` or else `ckpt_path` asks to continue from; None for a fresh start.
 
-    With `recover` that is the newest whole checkpoint of the newest run of this name; ones that are
-    cut short or damaged are passed over with a warning. None at all is a fresh start.
+    With `recover` that is the newest whole checkpoint of the run whose configuration `source` is,
+    or else of the runs of this name, the newest first. Checkpoints that are cut short or damaged
+    are passed over with a warning. None at all is a fresh start.
+
+    Args:
+        experiment: The experiment.
+        source: The file that it was read from.
 
     Raises:
         CheckpointError: `ckpt_path` leads to nothing that training can continue from.
         UserError: The model has changed since.
     """
     if experiment.recover:
-        for path in _newest_first(Path(experiment.save_dir) / experiment.name):
-            if (content := _read(path)) is not None:
-                return _resume(path, content, experiment, run=path.parent.parent)
-            log.warning("%s is damaged or incomplete; looking for an older checkpoint", path)
+        for run in _candidates(experiment, source):
+            for path in run.checkpoints():
+                if (content := _read(path)) is not None:
+                    return _resume(path, content, experiment, run=run)
+                log.warning("%s is damaged or incomplete; looking for an older checkpoint", path)
     if experiment.ckpt_path is None:
         return None
     path = resolve_checkpoint(experiment.ckpt_path)
@@ -72,9 +82,23 @@ def find_resume(experiment: Experiment) -> Resume | None:
     return _resume(path, content, experiment, run=None)
 
 
-def _newest_first(folder: Path) -> Iterator[Path]:
-    for run in sorted(folder.glob("*-*"), reverse=True):
-        yield from sorted(run.glob("checkpoints/step=*.ckpt"), reverse=True)
+def _candidates(experiment: Experiment, source: Path | None) -> Iterator[RunFolder]:
+    """The runs that may be continued."""
+    own = RunFolder.around(source) if source is not None else None
+    if own is not None:
+        yield own
+        log.warning("%s has no whole checkpoint; starting afresh", own.path)
+        return
+    yield from runs_of(Path(experiment.save_dir) / experiment.name)
+
+
+def runs_of(folder: Path) -> list[RunFolder]:
+    """All runs of a name, the newest first: by their number, which no clock can confuse."""
+    records = {path: load_record(RunFolder(path).record) for path in folder.glob("*-*")}
+    order = {
+        path: (record.sequence if record else 0, path.name) for path, record in records.items()
+    }
+    return [RunFolder(path) for path in sorted(order, key=order.__getitem__, reverse=True)]
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -90,39 +114,58 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _resume(
-    path: Path, content: dict[str, Any], experiment: Experiment, *, run: Path | None
+    path: Path, content: dict[str, Any], experiment: Experiment, *, run: RunFolder | None
 ) -> Resume:
-    before = dict(_leaves(json.loads(content["sat"]["config"])))
-    now = dict(_leaves(json.loads(dumps(experiment, format="json"))))
-    changed = [
-        key
-        for key in sorted(before.keys() | now.keys())
-        if key != "schema_version" and before.get(key) != now.get(key)
-    ]
-    lines = {key: f"{key}: {_shown(before.get(key))} -> {_shown(now.get(key))}" for key in changed}
-    fixed = [line for key, line in lines.items() if key.partition(".")[0] in FIXED]
+    changes = changes_since(content["sat"]["config"], experiment, where=path)
+    fixed = [change for change in changes if not _can_apply(change, experiment)]
     if fixed:
         raise UserError(
-            f"training cannot continue from {path}, whose model is another one:\n  "
-            + "\n  ".join(fixed)
-            + "\nSet back what changed, or start afresh: recover = false, or another name"
+            f"training cannot continue from {path} with what has changed since:\n"
+            + table(fixed)
+            + "\nSet it back, or start afresh: recover = false, or another name"
         )
     return Resume(
         path=path,
         step=content["global_step"],
         batches=content["sat"]["batches"],
         run=run,
-        changes=tuple(lines.values()),
+        changes=changes,
     )
 
 
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
+def changes_since(config: str, experiment: Experiment, *, where: Path) -> tuple[Change, ...]:
+    """What differs from a stored configuration.
+
+    Args:
+        config: Its JSON text.
+        experiment: The configuration now.
+        where: Where it was stored, for messages.
+
+    Raises:
+        UserError: It cannot be read, or is an experiment of another family.
+    """
+    before = sat_config.check(json.loads(config)).config
+    try:
+        return diff(before, experiment)
+    except (TypeError, AttributeError) as error:
+        raise UserError(
+            f"the configuration in {where} cannot be compared with this one: {error}"
+        ) from error
 
 
-def _shown(value: object) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+def table(changes: tuple[Change, ...] | list[Change]) -> str:
+    """One line per change, with what it does."""
+    return "\n".join(f"  {describe(change)}" for change in changes)
+
+
+def _can_apply(change: Change, experiment: Experiment) -> bool:
+    """Whether a run can go on with a change: it acts in training alone, or on no result.
+
+    The weights that a run started from are of the past; only to name none is no contradiction.
+    """
+    key = change.path[0]
+    if key in STARTING_WEIGHTS:
+        return change.after is None
+    bases = type(experiment).__mro__
+    training = {key for base in bases for key in vars(base).get("training_keys") or ()}
+    return change.effect == "harmless" or (change.effect == "restart" and key in training)

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +19,13 @@ from typing import Any
 import torch
 
 import sat_config
-from sat_config import Experiment
+from sat_config import Experiment, UserError
 from sat_models.files import replacing
 
-DESCRIPTION = ("config.toml", "config.json", "origins.json", "environment.json")
+DESCRIPTION = ("config.toml", "config.json", "origins.json", "data.json", "environment.json")
+RESOLVED_YAML = "resolved_config.yaml"
+"""The configuration once more, for those who wrote theirs as YAML."""
+
 PACKAGES = (
     "sat-config",
     "sat-models",
@@ -32,11 +37,13 @@ PACKAGES = (
     "msgspec",
 )
 TIME_FORMAT = "%Y%m%d-%H%M%S"
+RECORD = "summary.json"
+RESCUE = ".rescue"
 PROCESS_VARIABLE = "SAT_RUN_FOLDER"
 """Tells the processes of further devices, which Lightning starts, where the first one's run is."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """Paths below a run's folder. Making one of these touches nothing on disk."""
 
@@ -44,10 +51,7 @@ class RunFolder:
 
     @classmethod
     def new(cls, experiment: Experiment) -> "RunFolder":
-        """A folder that does not exist yet, named by the time and the resolved configuration.
-
-        No two runs of a name have the same time, so that names sort by age.
-        """
+        """A folder that does not exist yet, named by the time and the resolved configuration."""
         if folder := os.environ.get(PROCESS_VARIABLE):
             return cls(Path(folder))
         resolved = sat_config.dumps(experiment, format="json")
@@ -56,6 +60,12 @@ class RunFolder:
         while any(parent.glob(f"{now:{TIME_FORMAT}}-*")):
             now += timedelta(seconds=1)
         return cls(parent / f"{now:{TIME_FORMAT}}-{short_hash}")
+
+    @classmethod
+    def around(cls, file: Path) -> "RunFolder | None":
+        """The run that a file is the configuration of, if it lies in one."""
+        folder = file.absolute().parent
+        return cls(folder) if file.name in DESCRIPTION and (folder / RECORD).exists() else None
 
     @property
     def latest(self) -> Path:
@@ -77,9 +87,38 @@ class RunFolder:
         """The loggers' folder."""
         return self.path / "logs"
 
-    def checkpoint(self, step: int) -> Path:
-        """The checkpoint of a step."""
-        return self.path / "checkpoints" / f"step={step:08d}.ckpt"
+    @property
+    def bad_steps(self) -> Path:
+        """The ledger of steps that were skipped."""
+        return self.path / "bad_steps.jsonl"
+
+    @property
+    def record(self) -> Path:
+        """How far the run is, for machines."""
+        return self.path / RECORD
+
+    def checkpoint(self, step: int, *, rescue: bool = False) -> Path:
+        """The checkpoint of a step.
+
+        Args:
+            step: Optimizer steps taken.
+            rescue: Whether it only stands in until the next one.
+        """
+        return self.path / "checkpoints" / f"step={step:08d}{RESCUE if rescue else ''}.ckpt"
+
+    def checkpoints(self) -> list[Path]:
+        """All that are there, the newest first."""
+        return sorted((self.path / "checkpoints").glob("step=*.ckpt"), reverse=True)
+
+    @staticmethod
+    def step_of(checkpoint: Path) -> int:
+        """The step that a checkpoint's name says."""
+        return int(checkpoint.name.removeprefix("step=").partition(".")[0])
+
+    @staticmethod
+    def is_rescue(checkpoint: Path) -> bool:
+        """Whether a checkpoint only stands in until the next one."""
+        return checkpoint.stem.endswith(RESCUE)
 
     def demos(self, step: int) -> Path:
         """The folder of a step's demos."""
@@ -106,27 +145,53 @@ class RunFolder:
         _write(self.latest, f"{checkpoint.relative_to(self.latest.parent).as_posix()}\n")
 
     def describe(
-        self, experiment: Experiment, *, origins: Mapping[str, str], device: str, resumed_at: int
+        self,
+        experiment: Experiment,
+        *,
+        origins: Mapping[str, str],
+        data: Mapping[str, object],
+        device: str,
     ) -> None:
-        """Create the folder if need be and write configuration, origins and environment.
-
-        What an earlier start of the same run wrote is moved to `before_step=.../`.
-        """
-        self.checkpoint(0).parent.mkdir(parents=True, exist_ok=True)
-        if self.config.exists():
-            history = self.path / f"before_step={resumed_at:08d}"
-            history.mkdir(exist_ok=True)
-            for name in DESCRIPTION:
-                if (self.path / name).exists():
-                    os.replace(self.path / name, history / name)
+        """Write configuration, origins, data and environment."""
         texts = (
             sat_config.dumps(experiment, format="toml"),
             sat_config.dumps(experiment, format="json"),
             _json(dict(origins)),
+            _json(dict(data)),
             _json(environment(device=device)),
         )
         for name, text in zip(DESCRIPTION, texts, strict=True):
             _write(self.path / name, text)
+        if any(re.search(r"\.ya?ml(:\d+)?$", place) for place in origins.values()):
+            text = sat_config.dumps(experiment, format="yaml")
+            _write(self.path / RESOLVED_YAML, text)
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: Another run has just made it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir()
+        except FileExistsError as error:
+            raise UserError(
+                f"another run of the same configuration has just started in {self.path}: start this"
+                " one again"
+            ) from error
+        self.checkpoint(0).parent.mkdir()
+
+    def set_aside(self, *, step: int) -> Path:
+        """Copy what an earlier start of the same run said of itself to a folder of its own."""
+        stem, number = f"before_step={step:08d}", 1
+        while (history := self.path / (stem if number == 1 else f"{stem}-{number}")).exists():
+            number += 1
+        history.mkdir()
+        for name in DESCRIPTION:
+            if (self.path / name).exists():
+                shutil.copy2(self.path / name, history / name)
+        return history
 
 
 def environment(*, device: str) -> dict[str, Any]:

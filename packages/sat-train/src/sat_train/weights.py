@@ -5,6 +5,7 @@ from torch import nn
 
 from sat_config import Experiment, UserError
 from sat_models.checkpoint import load_weights, open_checkpoint
+from sat_models.layers.weight_norm import fold_weight_norm
 from sat_train.family import Method
 from sat_train.report import Report
 from sat_train.resume import Resume
@@ -27,11 +28,14 @@ def load_initial_weights(model: nn.Module, experiment: Experiment, *, report: Re
             " the key, or give the model a pretransform"
         )
     if has_first_stage and whole is None and first_stage is None:
-        raise UserError(
-            "the model's pretransform would keep random weights, and what is trained on its output"
-            " would be worthless: set pretransform_ckpt_path to a checkpoint of the autoencoder, or"
-            " pretrained_ckpt_path to one of the whole model"
-        )
+        if not experiment.allow_random_pretransform:
+            raise UserError(
+                "the model's pretransform would keep random weights, and what is trained on its"
+                " output would be worthless: set pretransform_ckpt_path to a checkpoint of the"
+                " autoencoder, or pretrained_ckpt_path to one of the whole model (or"
+                " allow_random_pretransform, to try things out)"
+            )
+        report.fact("weights", "the pretransform's are random")
     for key, path, module in (
         ("whole model", whole, model),
         ("pretransform", first_stage, getattr(model, PRETRANSFORM, None)),
@@ -52,3 +56,23 @@ def load_resumed_weights(method: Method, resume: Resume) -> None:
         method.load_state_dict(content["state_dict"])
     except RuntimeError as error:
         raise UserError(f"training cannot continue from {resume.path}: {error}") from error
+
+
+def fold_pretransform(model: nn.Module, experiment: Experiment) -> None:
+    """Do what `remove_pretransform_weight_norm` says.
+
+    A checkpoint loads whether its weights are folded or not, so before and after loading are the
+    same thing.
+
+    Raises:
+        UserError: There is no pretransform.
+    """
+    if experiment.remove_pretransform_weight_norm is None:
+        return
+    pretransform = getattr(model, PRETRANSFORM, None)
+    if pretransform is None:
+        raise UserError(
+            "remove_pretransform_weight_norm is set, but the model has no pretransform: remove the"
+            " key"
+        )
+    setattr(model, PRETRANSFORM, fold_weight_norm(pretransform))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -28,6 +28,14 @@ class LatentCodec(Node, kw_only=True):
         bottleneck: What the latents must pass; nothing if left out.
         pretransform: Applied before the encoder and undone after the decoder.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("latent_dim",)
+    latent_keys: ClassVar[tuple[str, ...] | None] = (
+        "pretransform",
+        "encoder",
+        "bottleneck",
+        "io_channels",
+    )
 
     encoder: Open[encoder.EncoderNode] | None = None
     decoder: Open[decoder.DecoderNode] | None = None
@@ -70,6 +78,8 @@ class AutoencoderConfig(LatentCodec, kw_only=True):
         in_channels: Audio channels in, where they differ.
         out_channels: Audio channels out, where they differ.
     """
+
+    latent_keys: ClassVar[tuple[str, ...] | None] = ("in_channels",)
 
     encoder: Open[encoder.EncoderNode]
     decoder: Open[decoder.DecoderNode]
@@ -120,6 +130,16 @@ class HypernetworkConfig(Node, kw_only=True):
             start of training: v starts at unit variance, u at this over the root of `rank`; 0
             starts as a plain autoencoder.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "layers",
+        "summary",
+        "summary_dim",
+        "embedding_dim",
+        "hidden_sizes",
+        "rank",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = ("init_scale",)
 
     layers: (
         Literal["upsampling", "all"] | Annotated[tuple[LayerPattern, ...], Meta(min_length=1)]

@@ -29,6 +29,8 @@ class BottleneckNode(Node, kw_only=True, tag_field="type"):
         requires_grad: Whether its weights, if it has any, are trained.
     """
 
+    training_keys: ClassVar[tuple[str, ...]] = ("requires_grad",)
+
     losses: ClassVar[tuple[str, ...]] = ()
     """Names of the losses that it reports in training."""
 
@@ -142,6 +144,9 @@ class WassersteinConfig(Node, kw_only=True):
         tanh_scale: That limit.
     """
 
+    training_keys: ClassVar[tuple[str, ...]] = ("bypass_mmd",)
+    latent_keys: ClassVar[tuple[str, ...] | None] = ("use_tanh", "tanh_scale")
+
     noise_augment_dim: NonNegative = 0
     bypass_mmd: bool = False
     use_tanh: bool = False
@@ -178,6 +183,10 @@ class SoftNormConfig(Node, kw_only=True):
         freeze: Do not train scaling and offset.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("dim", "noise_augment_dim", "auto_scale")
+    training_keys: ClassVar[tuple[str, ...]] = ("noise_regularize", "freeze")
+    latent_keys: ClassVar[tuple[str, ...] | None] = ("dim", "auto_scale")
+
     dim: Positive = 32
     noise_augment_dim: NonNegative = 0
     noise_regularize: bool = False
@@ -211,6 +220,9 @@ class SoftNormNode(BottleneckNode, kw_only=True, tag="softnorm"):
 # ------------------------------------------------------------------- residual vector quantization
 
 
+_OUTSIDE = "the projection stands outside of the quantizers that would normalise, in SAT too"
+
+
 class RVQConfig(Node, kw_only=True):
     """Residual vector quantization with codebooks that follow the data.
 
@@ -229,12 +241,12 @@ class RVQConfig(Node, kw_only=True):
         quantize_dropout_cutoff_index: The first quantizer that may be left out.
         quantize_dropout_multiple_of: Leave out quantizers in groups of this size.
         accept_image_fmap: Latents are no images.
-        separate_codebook_per_head: Without effect with one head.
+        separate_codebook_per_head: A key of SAT's files.
         eps: Added to the counts of entries before they divide.
         freeze_codebook: Leave the codebooks as they are.
         sync_kmeans: Cluster over all processes.
         use_cosine_sim: Compare directions in place of distances.
-        layernorm_after_project_in: Normalise after the projection to `codebook_dim`.
+        layernorm_after_project_in: A key of SAT's files.
         channel_last: The library's own layout.
         commitment_weight: Weight of the distance between latents and their entries.
         commitment_use_cross_entropy_loss: Take cross entropy in place of that distance.
@@ -247,7 +259,7 @@ class RVQConfig(Node, kw_only=True):
         sample_codebook_temp: Temperature of that draw; higher is more random.
         straight_through: Let gradients flow through that draw.
         distributed_replace_codes: Replace unused entries from the batches of all processes.
-        reinmax: Use the ReinMax gradient for that draw.
+        reinmax: Use the ReinMax gradient for that draw; needs `straight_through`.
         sync_codebook: Average codebooks over processes; by default where there are several.
         sync_affine_param: Average the statistics of `affine_param` over processes.
         ema_update: Let codebooks follow the data; else they stand still or are learned.
@@ -257,6 +269,45 @@ class RVQConfig(Node, kw_only=True):
         affine_param_codebook_decay: Share of the codebooks' statistics that is kept.
         sync_update_v: Strength of synchronised codebook updates; needs `learnable_codebook`.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "dim",
+        "codebook_size",
+        "num_quantizers",
+        "codebook_dim",
+        "affine_param",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = (
+        "decay",
+        "kmeans_init",
+        "kmeans_iters",
+        "threshold_ema_dead_code",
+        "quantize_dropout",
+        "quantize_dropout_cutoff_index",
+        "quantize_dropout_multiple_of",
+        "eps",
+        "freeze_codebook",
+        "sync_kmeans",
+        "commitment_weight",
+        "commitment_use_cross_entropy_loss",
+        "orthogonal_reg_weight",
+        "orthogonal_reg_active_codes_only",
+        "orthogonal_reg_max_codes",
+        "codebook_diversity_loss_weight",
+        "codebook_diversity_temperature",
+        "stochastic_sample_codes",
+        "sample_codebook_temp",
+        "straight_through",
+        "distributed_replace_codes",
+        "reinmax",
+        "sync_codebook",
+        "sync_affine_param",
+        "ema_update",
+        "learnable_codebook",
+        "affine_param_batch_decay",
+        "affine_param_codebook_decay",
+        "sync_update_v",
+    )
 
     dim: Positive = 128
     codebook_size: Positive = 1024
@@ -272,12 +323,12 @@ class RVQConfig(Node, kw_only=True):
     quantize_dropout_cutoff_index: NonNegative = 0
     quantize_dropout_multiple_of: Positive = 1
     accept_image_fmap: Literal[False] = False
-    separate_codebook_per_head: bool = False
+    separate_codebook_per_head: Annotated[bool, Meta(extra={"inert": "there is one head"})] = False
     eps: PositiveFloat = 1e-5
     freeze_codebook: bool = False
     sync_kmeans: bool = True
     use_cosine_sim: bool = False
-    layernorm_after_project_in: bool = False
+    layernorm_after_project_in: Annotated[bool, Meta(extra={"inert": _OUTSIDE})] = False
     channel_last: Literal[True] = True
     commitment_weight: NonNegativeFloat = 1.0
     commitment_use_cross_entropy_loss: bool = False
@@ -377,6 +428,21 @@ class DACRVQVAEConfig(Node, kw_only=True):
         quantize_on_decode: Hand out latents before quantization, which then happens when they are
             decoded.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "n_codebooks",
+        "codebook_size",
+        "input_dim",
+        "codebook_dim",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = ("quantizer_dropout",)
+    latent_keys: ClassVar[tuple[str, ...] | None] = (
+        "n_codebooks",
+        "codebook_size",
+        "input_dim",
+        "codebook_dim",
+        "quantize_on_decode",
+    )
 
     n_codebooks: Positive
     codebook_size: Positive
@@ -486,6 +552,20 @@ class FSQConfig(Node, kw_only=True):
         noise_augment_dim: Channels of Gaussian noise that are added before the decoder.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "levels",
+        "num_codebooks",
+        "dim",
+        "projection_has_bias",
+    )
+    harmless_keys: ClassVar[tuple[str, ...]] = ("keep_num_codebooks_dim",)
+    latent_keys: ClassVar[tuple[str, ...] | None] = (
+        "levels",
+        "num_codebooks",
+        "dim",
+        "projection_has_bias",
+    )
+
     levels: Annotated[tuple[Levels, ...], Meta(min_length=1)]
     num_codebooks: Positive = 1
     keep_num_codebooks_dim: bool | None = None
@@ -544,6 +624,8 @@ class DitheredFSQConfig(Node, kw_only=True):
         noise_dropout: Share of items that are not quantized, and share that get no noise, in
             training.
     """
+
+    training_keys: ClassVar[tuple[str, ...]] = ("noise_dropout",)
 
     dim: Positive
     levels: Levels | Annotated[tuple[Levels, ...], Meta(min_length=1)]

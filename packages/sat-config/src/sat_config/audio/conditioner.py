@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -61,6 +61,8 @@ class ConditionerConfig(Node, kw_only=True):
         output_dim: Width of the embeddings; `cond_dim` of the block if left out.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("output_dim",)
+
     output_dim: Positive | None = None
 
 
@@ -72,6 +74,8 @@ class ConditionerNode(Node, kw_only=True, tag_field="type"):
         id: Key of the metadata, and the name by which the model's lists of ids refer to it; without
             dots, for it becomes part of the names of weights.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("id",)
 
     id: ConditionerId
 
@@ -105,6 +109,8 @@ class IntConfig(ConditionerConfig, kw_only=True):
         min_val: Least value; what is below counts as this.
         max_val: Greatest value; what is above counts as this.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("min_val", "max_val")
 
     min_val: int = 0
     max_val: int = 512
@@ -153,6 +159,8 @@ class ListConfig(ConditionerConfig, kw_only=True):
         options: The values that are known, compared by equality.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("options",)
+
     options: Annotated[tuple[str | int | float | bool, ...], Meta(min_length=1)]
 
 
@@ -179,6 +187,8 @@ class T5Config(ConditionerConfig, kw_only=True):
         enable_grad: Train it and keep its weights in checkpoints.
         project_out: Learn a projection even where the encoder has the right width.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("t5_model_name", "enable_grad", "project_out")
 
     t5_model_name: T5Name = "t5-base"
     max_length: Positive = 128
@@ -223,6 +233,13 @@ class ClapConfig(ConditionerConfig, kw_only=True):
         finetune: Train it and keep its weights in checkpoints.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "audio_model_type",
+        "enable_fusion",
+        "project_out",
+        "finetune",
+    )
+
     clap_ckpt_path: InputPath
     audio_model_type: Text = "HTSAT-base"
     enable_fusion: bool = True
@@ -242,6 +259,8 @@ class ClapTextConfig(ClapConfig, kw_only=True):
         use_text_features: Take one embedding per token in place of one for the whole text.
         feature_layer_ix: Layer that gives them, from the first (0) or backwards from the last (-1).
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("use_text_features",)
 
     use_text_features: bool = False
     feature_layer_ix: int = -1
@@ -294,6 +313,8 @@ class PhonemeConfig(ConditionerConfig, kw_only=True):
         project_out: Learn a projection.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("project_out",)
+
     max_length: Annotated[Positive, Meta(extra={"inert": "nothing is cut to it, as in SAT"})] = 1024
     project_out: bool = False
 
@@ -324,6 +345,13 @@ class LutConfig(ConditionerConfig, kw_only=True):
         project_out: Learn a projection.
         special_tokens: Further tokens, each with a row of its own.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "tokenizer_name",
+        "use_abs_pos_emb",
+        "project_out",
+        "special_tokens",
+    )
 
     tokenizer_name: Text
     max_length: Positive = 1024
@@ -367,6 +395,8 @@ class EncodedConfig(ConditionerConfig, kw_only=True):
         save_pretransform: Keep its weights in checkpoints.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("save_pretransform",)
+
     sample_rate: Hertz
     use_model_pretransform: bool = False
     pretransform_config: Open[pretransform.PretransformNode] | None = None
@@ -407,6 +437,8 @@ class SourceMixConfig(EncodedConfig, kw_only=True):
         source_length: Frames of that embedding.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("source_keys", "allow_null_source", "source_length")
+
     source_keys: tuple[Text, ...] = ()
     pre_encoded: bool = False
     allow_null_source: bool = False
@@ -446,6 +478,8 @@ class ConditioningConfig(Node, kw_only=True):
             built but not asked.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("cond_dim",)
+
     cond_dim: Positive
     configs: tuple[Open[ConditionerNode], ...]
     default_keys: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it per instance
@@ -456,15 +490,17 @@ class ConditioningConfig(Node, kw_only=True):
         """The ids, in order."""
         return tuple(node.id for node in self.configs)
 
-    def find(self, name: str) -> ConditionerNode | None:
-        """The conditioner of an id, the last one if there are several as in SAT, or None."""
-        return next((node for node in reversed(self.configs) if node.id == name), None)
+    @property
+    def by_id(self) -> dict[str, ConditionerNode]:
+        """Id to conditioner, the last one if there are several of an id, as in SAT."""
+        return {node.id: node for node in self.configs}
 
-    def width(self, name: str) -> int | None:
-        """Width of what comes under an id; None if there is no such id or only data tells."""
-        node = self.find(name)
-        known = node is not None and name not in self.pre_encoded_keys
-        return node.width(self.cond_dim) if node is not None and known else None
+    @property
+    def widths(self) -> dict[str, int]:
+        """Id to width, without those of which only data tells."""
+        finished = set(self.pre_encoded_keys)
+        found = self.by_id.items()
+        return {name: node.width(self.cond_dim) for name, node in found if name not in finished}
 
 
 # ---------------------------------------------------------------------------------------- models
@@ -517,6 +553,8 @@ class LatentModel(Node, kw_only=True):
         pretransform: What the model works on in place of audio.
     """
 
+    latent_keys: ClassVar[tuple[str, ...] | None] = ("pretransform",)
+
     pretransform: Open[pretransform.PretransformNode] | None = None
 
     @property
@@ -549,14 +587,8 @@ class ConditionedModel(LatentModel, kw_only=True):
         """Ids, with their channels, that the system supplies rather than a conditioner."""
         return {}
 
-    def condition_width(self, name: str) -> int | None:
-        """Width or channels of a condition; None if it is unknown."""
-        if name in self.runtime_signals:
-            return self.runtime_signals[name]
-        return self.conditioning.width(name) if self.conditioning else None
-
-    def joined_width(self, names: tuple[str, ...]) -> int | None:
-        """Width or channels of conditions side by side; None if that of one is unknown."""
-        widths = [self.condition_width(name) for name in names]
-        known = [width for width in widths if width is not None]
-        return sum(known) if len(known) == len(widths) else None
+    @property
+    def condition_widths(self) -> dict[str, int]:
+        """Widths or channels of all conditions of which they are known."""
+        made = self.conditioning.widths if self.conditioning else {}
+        return {**made, **self.runtime_signals}

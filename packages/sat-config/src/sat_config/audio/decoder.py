@@ -27,6 +27,8 @@ class DecoderNode(Node, kw_only=True, tag_field="type"):
         soft_clip: Pass the finished signal through tanh, after the inverse pretransform.
     """
 
+    training_keys: ClassVar[tuple[str, ...]] = ("requires_grad",)
+
     in_key: ClassVar[str] = "latent_dim"
     """The key of `config` that sets `in_channels`."""
 
@@ -92,6 +94,17 @@ class OobleckDecoderConfig(StagedConfig, kw_only=True):
         final_tanh: Limit the output to (-1, 1).
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "out_channels",
+        "channels",
+        "latent_dim",
+        "c_mults",
+        "strides",
+        "use_snake",
+        "antialias_activation",
+        "use_nearest_upsample",
+    )
+
     out_channels: Positive = 2
     channels: Positive = 128
     latent_dim: Positive = 32
@@ -146,6 +159,8 @@ class SEANetDecoderConfig(SEANetConfig, kw_only=True):
             end; anything but 1 needs `causal`.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("ratios", "final_activation")
+
     ratios: Strides = (8, 5, 4, 2)
     final_activation: Activation | None = None
     final_activation_params: ActivationParams | None = None
@@ -194,6 +209,8 @@ class DACDecoderConfig(Node, kw_only=True):
             strides turned around.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("latent_dim", "out_channels", "channels", "rates")
+
     latent_dim: Positive
     out_channels: Positive = 1
     channels: Positive
@@ -241,6 +258,8 @@ class LocalAttnDecoderConfig(LocalAttentionConfig, kw_only=True):
         embed_dims: Width of each stage, the one next to the latents first.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("embed_dims",)
+
     embed_dims: Widths = (768, 384, 192, 96)
 
 
@@ -280,6 +299,8 @@ class TAAEDecoderConfig(TAAEConfig, kw_only=True):
     Attributes:
         out_channels: Channels of the signal that goes out.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("out_channels",)
 
     out_channels: Positive = 2
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from sat_config.audio.seanet import Activation, ActivationParams
-from sat_config.node import Node, NonNegativeFloat, Positive, PositiveFloat, Probability
+from sat_config.node import Node, NonNegativeFloat, Positive, Probability
 from sat_config.registry import family, member, refuse
 
 Sizes = Annotated[tuple[Positive, ...], Meta(min_length=1)]
@@ -43,13 +43,14 @@ class EncodecDiscriminatorConfig(Node, kw_only=True):
     Attributes:
         filters: Channels of the convolutions.
         normalize_losses: Divide feature distances by the size of the features.
-        loss_type: The adversarial loss. SAT also names "rpgan", which it cannot compute.
+        loss_type: The adversarial loss: hinge, or "rpgan", which compares each recording with what
+            was made of it (Jolicoeur-Martineau 2018, 1807.00734). SAT names the latter and fails.
         out_channels: Channels of the scores.
         n_ffts: Samples per transform, one entry per resolution.
         hop_lengths: Samples between frames.
         win_lengths: Samples under the window.
         max_filters: Channels that no convolution exceeds.
-        filters_scale: Growth of the channels; SAT's convolutions only fit 1.
+        filters_scale: Factor by which each further convolution has more channels.
         kernel_size: Extent of the kernels in time and frequency.
         dilations: Dilation in time, one convolution each.
         stride: Steps of the dilated convolutions in time and frequency.
@@ -61,7 +62,7 @@ class EncodecDiscriminatorConfig(Node, kw_only=True):
 
     filters: Positive
     normalize_losses: bool = False
-    loss_type: Literal["hinge"] = "hinge"
+    loss_type: Literal["hinge", "rpgan"] = "hinge"
     out_channels: Positive = 1
     n_ffts: Sizes = (1024, 2048, 512)
     hop_lengths: Sizes = (256, 512, 128)
@@ -115,15 +116,15 @@ class DACDiscriminatorConfig(Node, kw_only=True):
     Attributes:
         use_hinge: Hinge loss in place of least squares.
         periods: Samples per period, one network each.
-        rates: Rates of further networks on the waveform; SAT can compute none.
-        fft_sizes: Samples per transform, one network each.
+        rates: Factors by which the waveform is slowed down, one network each.
+        fft_sizes: Samples per transform, a multiple of 4, one network each.
         bands: Parts of the spectrum that are looked at apart, as shares of the Nyquist frequency.
     """
 
     use_hinge: bool = False
     periods: tuple[Positive, ...] = (2, 3, 5, 7, 11)
     rates: tuple[Positive, ...] = ()
-    fft_sizes: tuple[Positive, ...] = (2048, 1024, 512)
+    fft_sizes: tuple[Annotated[int, Meta(ge=4, multiple_of=4)], ...] = (2048, 1024, 512)
     bands: Annotated[tuple[Band, ...], Meta(min_length=1)] = (
         (0.0, 0.1),
         (0.1, 0.25),
@@ -144,49 +145,6 @@ class DACDiscriminatorNode(DiscriminatorNode, kw_only=True, tag="dac"):
     config: DACDiscriminatorConfig
 
 
-class BigVGANDiscriminatorConfig(Node, kw_only=True):
-    """Periods of the waveform and constant-Q spectra (Gu et al. 2024, arXiv 2311.14957).
-
-    Attributes:
-        use_hinge: Hinge loss in place of least squares.
-        periods: Samples per period, one network each.
-        cqtd_filters: Channels of the convolutions on spectra.
-        cqtd_max_filters: Channels that none exceeds.
-        cqtd_filters_scale: Growth of the channels.
-        cqtd_dilations: Dilation in time, one convolution each.
-        cqtd_in_channels: Audio channels; those of the autoencoder if left out.
-        cqtd_out_channels: Channels of the scores.
-        cqtd_hop_lengths: Samples between frames, one entry per network.
-        cqtd_n_octaves: Octaves of each spectrum.
-        cqtd_bins_per_octaves: Bins per octave of each.
-        fmin: Lowest frequency, in Hz.
-    """
-
-    use_hinge: bool = False
-    periods: tuple[Positive, ...] = (2, 3, 5, 7, 11)
-    cqtd_filters: Positive = 32
-    cqtd_max_filters: Positive = 1024
-    cqtd_filters_scale: Positive = 1
-    cqtd_dilations: Sizes = (1, 2, 4)
-    cqtd_in_channels: Positive | None = None
-    cqtd_out_channels: Positive = 1
-    cqtd_hop_lengths: Sizes = (512, 256, 256)
-    cqtd_n_octaves: Sizes = (9, 9, 9)
-    cqtd_bins_per_octaves: Sizes = (24, 36, 48)
-    fmin: PositiveFloat = 32.7
-
-
-@member
-class BigVGANDiscriminatorNode(DiscriminatorNode, kw_only=True, tag="big_vgan"):
-    """BigVGAN v2's discriminator, which SAT 0.0.19 names and cannot build; 0.0.20 can.
-
-    Attributes:
-        config: Its sizes.
-    """
-
-    config: BigVGANDiscriminatorConfig
-
-
 for _tag in ("transformer", "hil"):
     refuse(
         DiscriminatorNode,
@@ -194,3 +152,10 @@ for _tag in ("transformer", "hil"):
         f"the {_tag} discriminator came with stable-audio-tools 0.0.20 and is not available here;"
         " take encodec or dac",
     )
+
+refuse(
+    DiscriminatorNode,
+    "big_vgan",
+    "the big_vgan discriminator, which stable-audio-tools 0.0.19 cannot build, is not available"
+    " here either; take dac, whose period networks are the same, or encodec",
+)

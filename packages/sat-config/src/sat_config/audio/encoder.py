@@ -26,6 +26,8 @@ class EncoderNode(Node, kw_only=True, tag_field="type"):
         requires_grad: Whether its weights are trained.
     """
 
+    training_keys: ClassVar[tuple[str, ...]] = ("requires_grad",)
+
     in_key: ClassVar[str] = "in_channels"
     """The key of `config` that sets `in_channels`."""
 
@@ -71,6 +73,16 @@ class OobleckEncoderConfig(StagedConfig, kw_only=True):
         antialias_activation: Wrap the last activation in an alias-free resampler.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "in_channels",
+        "channels",
+        "latent_dim",
+        "c_mults",
+        "strides",
+        "use_snake",
+        "antialias_activation",
+    )
+
     in_channels: Positive = 2
     channels: Positive = 128
     latent_dim: Positive = 32
@@ -113,6 +125,8 @@ class SEANetEncoderConfig(SEANetConfig, kw_only=True):
         ratios: Downsampling factor of each stage, the one next to the signal first. SAT turns
             the list around at every second model that it builds from the same file.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("ratios",)
 
     ratios: Strides = (2, 2, 2, 2, 2)
 
@@ -158,6 +172,8 @@ class DACEncoderConfig(Node, kw_only=True):
             goes out as it is.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("in_channels", "d_model", "strides", "latent_dim")
+
     in_channels: Positive = 1
     d_model: Positive
     strides: Strides
@@ -197,6 +213,8 @@ class LocalAttnEncoderConfig(LocalAttentionConfig, kw_only=True):
         embed_dims: Width of each stage, the one next to the signal first.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("embed_dims",)
+
     embed_dims: Widths = (96, 192, 384, 768)
 
 
@@ -235,6 +253,8 @@ class TAAEEncoderConfig(TAAEConfig, kw_only=True):
     Attributes:
         in_channels: Channels of the signal that comes in.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("in_channels",)
 
     in_channels: Positive = 2
 

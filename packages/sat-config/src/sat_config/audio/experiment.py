@@ -17,7 +17,7 @@ from sat_config.registry import Open, family, member
 from sat_config.run import Experiment
 
 
-@family("model type", root=True)
+@family("model type", root=True, guards={"data": "model"})
 class AudioExperiment(Experiment, kw_only=True, tag_field="model_type"):
     """An experiment on audio: run keys, SAT's model keys, and the data.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -122,6 +122,15 @@ class TransformerLMConfig(transformer.TransformerOptions, kw_only=True):
         project_cross_attn_cond: Bring that to the width of the transformer, as it must be.
         prepend_cond_dim: Width of the conditions put before the codes; 0 for none.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "embed_dim",
+        "depth",
+        "dim_heads",
+        "cross_attn_cond_dim",
+        "project_cross_attn_cond",
+        "prepend_cond_dim",
+    )
 
     embed_dim: Positive
     depth: Positive

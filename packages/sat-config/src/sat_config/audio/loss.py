@@ -37,6 +37,11 @@ Window = Literal[
 ]
 """Torch's windows, then those of SciPy that need no parameter; these are of double precision."""
 
+_CHROMA = "stable-audio-tools fails on chroma bands before the first step; take mel"
+Scale = Annotated[Literal["mel"], Meta(extra={"refused": {"chroma": _CHROMA}})]
+
+_FULL = "stable-audio-tools' other output is a list, which cannot be summed"
+
 
 # --------------------------------------------------------------------------------------- spectra
 
@@ -58,7 +63,7 @@ class SpectrumConfig(Node, kw_only=True):
         log_eps: Added to magnitudes inside the logarithm.
         log_fac: Factor of magnitudes inside the logarithm.
         retain_batch_dim: Keep one value per item.
-        output: What is returned; SAT's other value, "full", returns what cannot be summed.
+        output: What is returned.
         device: Where filter banks live; they follow the model.
     """
 
@@ -75,7 +80,7 @@ class SpectrumConfig(Node, kw_only=True):
     log_eps: NonNegativeFloat = 0.0
     log_fac: PositiveFloat = 1.0
     retain_batch_dim: bool = False
-    output: Literal["loss"] = "loss"
+    output: Annotated[Literal["loss"], Meta(extra={"refused": {"full": _FULL}})] = "loss"
     device: Annotated[str, Meta(extra={"inert": "filter banks follow the model"})] | None = None
 
 
@@ -96,14 +101,14 @@ class SpectralConfig(SpectrumConfig, kw_only=True):
         fft_sizes: Samples per transform, one entry per resolution.
         hop_sizes: Samples between frames.
         win_lengths: Samples under the window.
-        scale: Sum magnitudes into mel bands first. SAT also names "chroma", which it cannot build.
+        scale: Sum magnitudes into bands first.
         n_bins: Bands per resolution; only with `scale`.
     """
 
     fft_sizes: Sizes = (1024, 2048, 512)
     hop_sizes: Sizes = (120, 240, 50)
     win_lengths: Sizes = (600, 1200, 240)
-    scale: Literal["mel"] | None = None
+    scale: Scale | None = None
     n_bins: Sizes | None = None
 
 
@@ -332,7 +337,7 @@ class EvalSTFT(SpectrumConfig, kw_only=True):
         fft_size: Samples per transform.
         hop_size: Samples between frames.
         win_length: Samples under the window.
-        sample_rate: Samples per second; needed by `perceptual_weighting` and `scale`.
+        sample_rate: Samples per second; those of the audio if left out.
         scale: Sum magnitudes into bands first.
         n_bins: How many bands.
     """
@@ -341,7 +346,7 @@ class EvalSTFT(SpectrumConfig, kw_only=True):
     hop_size: Positive = 256
     win_length: Positive = 1024
     sample_rate: Hertz | None = None
-    scale: Literal["mel", "chroma"] | None = None
+    scale: Scale | None = None
     n_bins: Positive | None = None
 
 

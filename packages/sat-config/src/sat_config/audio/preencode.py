@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -25,6 +25,8 @@ class Preencode(Node, kw_only=True):
         limit_batches: Stop after so many batches.
         shuffle: Encode in random order.
     """
+
+    harmless_keys: ClassVar[tuple[str, ...]] = ("output_path", "limit_batches")
 
     output_path: OutputPath
     checkpoint: CheckpointPath | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -18,6 +18,8 @@ class PretransformNode(Node, kw_only=True, tag_field="type"):
     Attributes:
         enable_grad: Train its weights along with the model.
     """
+
+    training_keys: ClassVar[tuple[str, ...]] = ("enable_grad",)
 
     enable_grad: bool = False
 
@@ -35,6 +37,11 @@ class PretransformNode(Node, kw_only=True, tag_field="type"):
     def channels(self) -> int | None:
         """Channels of the audio; None if only its weights tell."""
         raise NotImplementedError
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Hz of the audio that it was made for; None if it takes any."""
+        return None
 
     @property
     def is_discrete(self) -> bool:
@@ -64,6 +71,8 @@ class AutoencoderPretransformNode(PretransformNode, kw_only=True, tag="autoencod
         chunked: Encode and decode in overlapping pieces of 128 frames, for long audio in little
             memory.
     """
+
+    training_keys: ClassVar[tuple[str, ...]] = ("iterate_batch",)
 
     config: autoencoder.AutoencoderConfig
     scale: PositiveFloat = 1.0
@@ -112,6 +121,8 @@ class WaveletConfig(Node, kw_only=True):
         wavelet: Filters, by their name in PyWavelets; longer ones separate better.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("channels", "wavelet")
+
     channels: Positive
     levels: Annotated[int, Meta(ge=0, le=32)]
     wavelet: Literal["bior2.2", "bior2.4", "bior2.6", "bior2.8", "bior4.4", "bior6.8"]
@@ -151,6 +162,8 @@ class PQMFConfig(Node, kw_only=True):
         num_bands: Bands of equal width.
         channels: Channels of the audio.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("attenuation", "num_bands")
 
     attenuation: Positive = 100
     num_bands: Literal[2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] = 16
@@ -195,6 +208,8 @@ class DACPretrainedConfig(Node, kw_only=True):
         chunked: A key of SAT's files.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("model_type", "model_bitrate")
+
     model_type: Literal["44khz", "24khz", "16khz"] = "44khz"
     model_bitrate: Literal["8kbps", "16kbps"] = "8kbps"
     scale: PositiveFloat = 1.0
@@ -230,6 +245,11 @@ class DACPretrainedNode(PretransformNode, kw_only=True, tag="dac_pretrained"):
         return 1
 
     @property
+    def sample_rate(self) -> int:
+        """Hz of the audio that it was trained on."""
+        return {"44khz": 44_100, "24khz": 24_000, "16khz": 16_000}[self.config.model_type]
+
+    @property
     def is_discrete(self) -> bool:
         """Yes."""
         return True
@@ -247,6 +267,31 @@ class DACPretrainedNode(PretransformNode, kw_only=True, tag="dac_pretrained"):
         return 1024
 
 
+class EncodecFacts(NamedTuple):
+    """What was published of an EnCodec codec along with its weights.
+
+    Attributes:
+        sample_rate: Hz of the audio.
+        hop_length: Samples per frame.
+        num_quantizers: Codes per frame.
+        codebook_size: Different values of a code.
+    """
+
+    sample_rate: int
+    hop_length: int
+    num_quantizers: int
+    codebook_size: int
+
+
+ENCODEC_FACTS = {
+    "facebook/encodec_32khz": EncodecFacts(32_000, 640, 4, 2048),
+    "facebook/encodec_24khz": EncodecFacts(24_000, 320, 32, 1024),
+}
+"""The codecs whose sizes are known, by their names on the hub."""
+
+ENCODEC_LATENT_DIM = 128
+
+
 class AudiocraftPretrainedConfig(Node, kw_only=True):
     """Which of the published audiocraft codecs.
 
@@ -256,18 +301,22 @@ class AudiocraftPretrainedConfig(Node, kw_only=True):
         quantize_on_decode: A key of SAT's files.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("model_type",)
+
     model_type: Annotated[str, Meta(min_length=1)] = "facebook/encodec_32khz"
     scale: Annotated[
-        PositiveFloat, Meta(extra={"inert": "there are only codes, and nothing to scale"})
+        PositiveFloat, Meta(extra={"inert": "latents of this codec are not scaled, in SAT neither"})
     ] = 1.0
     quantize_on_decode: Annotated[
-        bool, Meta(extra={"inert": "there are only codes, quantized at once"})
+        bool, Meta(extra={"inert": "this codec quantizes at once, in SAT too"})
     ] = True
 
 
 @member
 class AudiocraftPretrainedNode(PretransformNode, kw_only=True, tag="audiocraft_pretrained"):
-    """Codes of a published audiocraft codec; only its weights tell its sizes.
+    """A published EnCodec codec (Défossez et al. 2022, arXiv 2210.13438), for mono audio.
+
+    Of a codec that is not among `ENCODEC_FACTS` nothing is known.
 
     Attributes:
         config: Which one.
@@ -276,24 +325,44 @@ class AudiocraftPretrainedNode(PretransformNode, kw_only=True, tag="audiocraft_p
     config: AudiocraftPretrainedConfig
 
     @property
+    def facts(self) -> EncodecFacts | None:
+        """What was published of it."""
+        return ENCODEC_FACTS.get(self.config.model_type)
+
+    @property
     def hop_length(self) -> int | None:
-        """Known from the weights alone."""
-        return None
+        """Samples per frame."""
+        return self.facts and self.facts.hop_length
 
     @property
     def latent_dim(self) -> int | None:
-        """There are no continuous latents."""
-        return None
+        """Channels of the latents."""
+        return self.facts and ENCODEC_LATENT_DIM
 
     @property
     def channels(self) -> int | None:
-        """Known from the weights alone."""
-        return None
+        """One."""
+        return self.facts and 1
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Hz of the audio that it was trained on."""
+        return self.facts and self.facts.sample_rate
 
     @property
     def is_discrete(self) -> bool:
         """Yes."""
         return True
+
+    @property
+    def num_quantizers(self) -> int | None:
+        """Codes per frame."""
+        return self.facts and self.facts.num_quantizers
+
+    @property
+    def codebook_size(self) -> int | None:
+        """Different values of a code."""
+        return self.facts and self.facts.codebook_size
 
 
 class PatchedConfig(Node, kw_only=True):
@@ -305,6 +374,8 @@ class PatchedConfig(Node, kw_only=True):
         oversampling: Factor by which audio is resampled before it is folded; frames get as many
             times shorter.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("channels", "patch_size", "oversampling")
 
     channels: Positive
     patch_size: Positive

@@ -26,7 +26,7 @@ def usual_channels(node: AudioExperiment) -> Iterator[Broken]:
 
 @rule("SAT-W304", on=AudioExperiment, reads=("precision", "accelerator"), severity="warning")
 def precision_of_device(node: AudioExperiment) -> Iterator[Broken]:
-    """Half precision is for GPUs; a CPU computes it slowly or not at all."""
+    """Half precision is not for a CPU; which device "auto" takes cannot be known before a run."""
     if node.accelerator == "cpu" and node.precision in ("16-mixed", "16-true", "16"):
         yield Broken(
             f"precision {node.precision!r} on a CPU is slow and has no gradient scaling",

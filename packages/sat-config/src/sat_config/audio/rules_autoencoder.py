@@ -1,29 +1,20 @@
-"""What must fit together in autoencoders, their parts, and the pretransforms made of them."""
+"""What must fit between the parts of an autoencoder, and between it and an experiment."""
 
 from collections.abc import Iterator
-
-import msgspec
 
 from sat_config.audio.autoencoder import AutoencoderConfig, LatentCodec
 from sat_config.audio.bottleneck import (
     BottleneckNode,
-    DACRVQVAEConfig,
-    DitheredFSQConfig,
     DitheredFSQNode,
-    FSQConfig,
-    RVQConfig,
 )
-from sat_config.audio.decoder import DACDecoderConfig, SEANetDecoderConfig, TAAEDecoderConfig
 from sat_config.audio.diffusion_autoencoder import DiffusionAutoencoderConfig
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.pretransform import (
+    AudiocraftPretrainedNode,
     AutoencoderPretransformNode,
-    DACPretrainedConfig,
-    PatchedConfig,
+    DACPretrainedNode,
     PretransformNode,
 )
-from sat_config.audio.seanet import ACTIVATION_KEYS, NORM_KEYS, ActivationParams, SEANetConfig
-from sat_config.audio.stages import LocalAttentionConfig, StagedConfig, TAAEConfig
 from sat_config.rules import Broken, rule
 
 # ------------------------------------------------------------------------------ widths of latents
@@ -246,6 +237,39 @@ def chunks(node: AudioExperiment) -> Iterator[Broken]:
         )
 
 
+@rule("SAT-E115", on=AudioExperiment, reads=("sample_rate", "model.pretransform"))
+def rate_of_codec(node: AudioExperiment) -> Iterator[Broken]:
+    """A published codec hears audio at the rate that it was trained on."""
+    first = getattr(getattr(node, "model", None), "pretransform", None)
+    want = first.sample_rate if isinstance(first, PretransformNode) else None
+    if want is not None and node.sample_rate != want:
+        yield Broken(
+            f"sample_rate is {node.sample_rate}, the codec of model.pretransform was trained at"
+            f" {want} Hz",
+            ("sample_rate",),
+            str(want),
+        )
+
+
+@rule(
+    "SAT-W117",
+    on=AudioExperiment,
+    reads=("model.pretransform", "pretransform_ckpt_path", "pretrained_ckpt_path", "ckpt_path"),
+    severity="warning",
+)
+def weights_of_codec(node: AudioExperiment) -> Iterator[Broken]:
+    """A published codec's weights are named, for nothing is downloaded."""
+    first = getattr(getattr(node, "model", None), "pretransform", None)
+    published = isinstance(first, DACPretrainedNode | AudiocraftPretrainedNode)
+    named = node.pretransform_ckpt_path or node.pretrained_ckpt_path or node.ckpt_path
+    if published and getattr(node, "training", None) is not None and not named:
+        yield Broken(
+            "nothing names the weights of the codec, which is of no use without; get its file and"
+            " give its path",
+            ("pretransform_ckpt_path",),
+        )
+
+
 def _hop_of(node: AudioExperiment) -> int | None:
     model = getattr(node, "model", None)
     if isinstance(model, LatentCodec):
@@ -330,263 +354,6 @@ def _mono_input(node: AudioExperiment, model: AutoencoderConfig) -> Iterator[Bro
             " them",
             ("training", "force_input_mono"),
             "true",
-        )
-
-
-# ----------------------------------------------------------------------------------------- stages
-
-
-@rule("SAT-E007", on=StagedConfig, reads=("c_mults", "strides", "transformer_depths", "depths"))
-def stages(node: StagedConfig) -> Iterator[Broken]:
-    """Every stage has an entry in each list."""
-    count = len(getattr(node, node.counted))
-    for key in node.parallel:
-        found = len(getattr(node, key))
-        if found < count:
-            yield Broken(
-                f"{found} {key} for {count} stages ({node.counted}); each stage needs one", (key,)
-            )
-
-
-@rule(
-    "SAT-W007",
-    on=StagedConfig,
-    reads=("c_mults", "strides", "transformer_depths", "depths"),
-    severity="warning",
-)
-def spare_entries(node: StagedConfig) -> Iterator[Broken]:
-    """No list has entries that no stage uses."""
-    count = len(getattr(node, node.counted))
-    for key in node.parallel:
-        entries = getattr(node, key)
-        if len(entries) > count:
-            yield Broken(
-                f"{len(entries)} {key} for {count} stages ({node.counted}); the rest is not used",
-                (key,),
-                str(list(entries[:count])),
-            )
-
-
-@rule("SAT-E009", on=TAAEConfig, reads=("channels", "c_mults"))
-def stage_widths(node: TAAEConfig) -> Iterator[Broken]:
-    """A stage is 6 to 127 channels wide, or a multiple of 128, the width of a head."""
-    for number, width in enumerate(node.widths):
-        if width < 6 or (width > 128 and width % 128):
-            yield Broken(
-                f"stage {number} is {node.c_mults[number]} x {node.channels} = {width} channels"
-                " wide; it must be 6 to 127, or a multiple of 128",
-                ("c_mults", number),
-            )
-
-
-@rule("SAT-E010", on=TAAEConfig, reads=("channels", "c_mults", "strides"))
-def unit_strides(node: TAAEConfig) -> Iterator[Broken]:
-    """A stage of stride 1 has no convolution that could change its width."""
-    changes = zip(node.strides, node.incoming_widths, node.widths, strict=False)
-    for number, (stride, before, after) in enumerate(changes):
-        if stride == 1 and before != after:
-            yield Broken(
-                f"stage {number} has stride 1 and so no convolution, but goes from {before} to"
-                f" {after} channels",
-                ("strides", number),
-            )
-
-
-@rule(
-    "SAT-W010", on=TAAEDecoderConfig, reads=("use_snake", "channels", "c_mults"), severity="warning"
-)
-def snake_widths(node: TAAEDecoderConfig) -> Iterator[Broken]:
-    """A decoder with snake activations runs in SAT only if all its stages are equally wide."""
-    if node.use_snake and len(set(node.widths)) > 1:
-        yield Broken(
-            f"stages of {', '.join(map(str, node.widths))} channels with use_snake:"
-            " stable-audio-tools cannot run this decoder",
-            ("use_snake",),
-            "false",
-        )
-
-
-@rule("SAT-E105", on=LocalAttentionConfig, reads=("embed_dims", "heads"))
-def local_heads(node: LocalAttentionConfig) -> Iterator[Broken]:
-    """The width of a stage divides into its heads."""
-    widths = node.per_stage("embed_dims")
-    for number, (width, heads) in enumerate(zip(widths, node.per_stage("heads"), strict=False)):
-        if width % heads:
-            yield Broken(
-                f"embed_dims[{number}] {width} does not divide into {heads} heads",
-                ("heads", number),
-            )
-
-
-@rule("SAT-E106", on=DACDecoderConfig, reads=("channels", "rates"))
-def halved_width(node: DACDecoderConfig) -> Iterator[Broken]:
-    """The width can be halved at every stage."""
-    least = 2 ** len(node.rates)
-    if node.channels < least:
-        yield Broken(
-            f"{node.channels} channels cannot be halved {len(node.rates)} times; at least {least}"
-            " are needed",
-            ("channels",),
-            str(least),
-        )
-
-
-# ----------------------------------------------------------------------------------------- SEANet
-
-
-@rule("SAT-E101", on=SEANetConfig, reads=("activation", "activation_params"))
-def activation_params(node: SEANetConfig) -> Iterator[Broken]:
-    """An activation gets only the parameters that it takes."""
-    yield from _activation("activation", node.activation, node.activation_params)
-    if isinstance(node, SEANetDecoderConfig) and node.final_activation_params is not None:
-        yield from _activation(
-            "final_activation", node.final_activation, node.final_activation_params
-        )
-
-
-def _activation(key: str, name: str | None, params: ActivationParams) -> Iterator[Broken]:
-    takes = ACTIVATION_KEYS.get(name or "", ())
-    given = _given(params)
-    if surplus := [found for found in given if found not in takes]:
-        yield Broken(
-            f"{key} {name or 'absent'} takes {' and '.join(takes) or 'no parameters'}, not"
-            f" {' and '.join(surplus)}",
-            (f"{key}_params",),
-            _table({found: value for found, value in given.items() if found in takes}),
-        )
-
-
-@rule("SAT-E102", on=SEANetConfig, reads=("norm", "norm_params"))
-def norm_params(node: SEANetConfig) -> Iterator[Broken]:
-    """A normalisation gets only the parameters that it takes."""
-    takes = NORM_KEYS.get(node.norm, ())
-    given = _given(node.norm_params)
-    if surplus := [found for found in given if found not in takes]:
-        yield Broken(
-            f"norm {node.norm} takes {' and '.join(takes) or 'no parameters'}, not"
-            f" {' and '.join(surplus)}",
-            ("norm_params",),
-            _table({found: value for found, value in given.items() if found in takes}),
-        )
-
-
-@rule("SAT-E103", on=SEANetConfig, reads=("norm", "causal"))
-def causal_norm(node: SEANetConfig) -> Iterator[Broken]:
-    """A causal network does not normalise over time."""
-    if node.causal and node.norm == "time_group_norm":
-        yield Broken("time_group_norm looks at all times, so it cannot be causal", ("norm",))
-
-
-@rule("SAT-E104", on=SEANetDecoderConfig, reads=("trim_right_ratio", "causal"))
-def causal_trim(node: SEANetDecoderConfig) -> Iterator[Broken]:
-    """Only a causal network trims one end more than the other."""
-    if not node.causal and node.trim_right_ratio != 1:
-        yield Broken(
-            f"trim_right_ratio is {node.trim_right_ratio}, but without causal it must be 1",
-            ("trim_right_ratio",),
-            "1.0",
-        )
-
-
-def _given(params: msgspec.Struct) -> dict[str, object]:
-    pairs = ((name, getattr(params, name)) for name in params.__struct_fields__)
-    return {name: value for name, value in pairs if value is not None}
-
-
-def _table(values: dict[str, object]) -> str:
-    inner = ", ".join(f"{key} = {value}" for key, value in values.items())
-    return f"{{ {inner} }}" if inner else "{}"
-
-
-# ------------------------------------------------------------------------------------ bottlenecks
-
-
-@rule("SAT-E012", on=DitheredFSQConfig, reads=("levels", "dim"))
-def dithered_levels(node: DitheredFSQConfig) -> Iterator[Broken]:
-    """A list of levels has one entry per channel of a codebook."""
-    if not isinstance(node.levels, int) and len(node.levels) != node.dim:
-        yield Broken(
-            f"{len(node.levels)} levels for a dim of {node.dim}; each channel needs one",
-            ("dim",),
-            str(len(node.levels)),
-        )
-
-
-@rule("SAT-E013", on=FSQConfig, reads=("num_codebooks", "keep_num_codebooks_dim"))
-def kept_codebooks(node: FSQConfig) -> Iterator[Broken]:
-    """Several codebooks keep their axis."""
-    if node.num_codebooks > 1 and node.keep_num_codebooks_dim is False:
-        yield Broken(
-            f"the codes of {node.num_codebooks} codebooks need an axis for them",
-            ("keep_num_codebooks_dim",),
-            "true",
-        )
-
-
-@rule(
-    "SAT-W013",
-    on=FSQConfig,
-    reads=("num_codebooks", "keep_num_codebooks_dim"),
-    severity="warning",
-)
-def single_codebook(node: FSQConfig) -> Iterator[Broken]:
-    """A single codebook keeps its axis, or SAT cannot encode."""
-    if node.num_codebooks == 1 and not node.keep_num_codebooks_dim:
-        yield Broken(
-            "stable-audio-tools cannot encode with one codebook unless keep_num_codebooks_dim is"
-            " true; here the axis is always kept",
-            ("keep_num_codebooks_dim",),
-            "true",
-        )
-
-
-@rule("SAT-E107", on=RVQConfig, reads=("ema_update", "learnable_codebook", "sync_update_v"))
-def codebook_updates(node: RVQConfig) -> Iterator[Broken]:
-    """Codebooks are learned or follow the data, not both."""
-    if node.learnable_codebook and node.ema_update:
-        yield Broken(
-            "codebooks that are learned cannot follow the data as well", ("ema_update",), "false"
-        )
-    if node.sync_update_v > 0 and not node.learnable_codebook:
-        yield Broken(
-            f"sync_update_v is {node.sync_update_v}, but without learnable_codebook it must be 0",
-            ("sync_update_v",),
-            "0.0",
-        )
-
-
-@rule("SAT-E108", on=DACRVQVAEConfig, reads=("codebook_dim", "n_codebooks"))
-def codebook_dims(node: DACRVQVAEConfig) -> Iterator[Broken]:
-    """A list of widths has one entry per codebook."""
-    if not isinstance(node.codebook_dim, int) and len(node.codebook_dim) != node.n_codebooks:
-        yield Broken(
-            f"{len(node.codebook_dim)} entries of codebook_dim for {node.n_codebooks} codebooks",
-            ("codebook_dim",),
-        )
-
-
-# ---------------------------------------------------------------------------------- pretransforms
-
-
-@rule("SAT-E109", on=DACPretrainedConfig, reads=("model_type", "model_bitrate"))
-def published_codec(node: DACPretrainedConfig) -> Iterator[Broken]:
-    """The codec was published at this sample rate and bit rate."""
-    if node.model_bitrate == "16kbps" and node.model_type != "44khz":
-        yield Broken(
-            f"there is no codec for {node.model_type} at 16kbps, only for 44khz",
-            ("model_bitrate",),
-            "8kbps",
-        )
-
-
-@rule("SAT-E110", on=PatchedConfig, reads=("patch_size", "oversampling"))
-def whole_patches(node: PatchedConfig) -> Iterator[Broken]:
-    """A frame is a whole number of samples of the audio."""
-    if node.patch_size % node.oversampling:
-        yield Broken(
-            f"a patch of {node.patch_size} samples at {node.oversampling} times the rate is"
-            f" {node.patch_size / node.oversampling:.2f} samples of audio",
-            ("oversampling",),
         )
 
 

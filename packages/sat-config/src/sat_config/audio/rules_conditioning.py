@@ -17,8 +17,8 @@ from sat_config.audio.conditioner import (
 )
 from sat_config.audio.diffusion import AdpBackboneNode, AdpCfg1dNode, DiffusionCondConfig, DiTNode
 from sat_config.audio.transformer import DiTConfig
-from sat_config.diagnose import nearest
 from sat_config.errors import Path
+from sat_config.hints import nearest
 from sat_config.rules import Broken, rule
 
 # --------------------------------------------------------------------- conditions and their ids
@@ -27,7 +27,7 @@ from sat_config.rules import Broken, rule
 @rule("SAT-E015", on=ConditionedModel, reads=("conditioning.configs", "diffusion", "lm"))
 def known_ids(node: ConditionedModel) -> Iterator[Broken]:
     """Every id that the network names is that of a conditioner."""
-    known = node.conditioning.ids if node.conditioning else ()
+    known = node.conditioning.by_id if node.conditioning else {}
     for key, ids in node.backbone.routes.items():
         free = tuple(node.runtime_signals) if key == "input_concat_ids" else ()
         for number, name in enumerate(ids):
@@ -118,8 +118,8 @@ def adp_context(node: DiffusionCondConfig) -> Iterator[Broken]:
     if not ids:
         path: Path = ("diffusion", "cross_attention_cond_ids")
         yield Broken("adp_cfg_1d cannot run without a condition to cross-attend to", path)
-    block = node.conditioning
-    nodes = [block.find(name) if block else None for name in ids]
+    conditioners = node.conditioning.by_id if node.conditioning else {}
+    nodes = [conditioners.get(name) for name in ids]
     counts = [found.num_tokens or 0 if found else 0 for found in nodes]
     room = backbone.config.context_embedding_max_length
     if sum(counts) > room:
@@ -166,8 +166,10 @@ def _arrival(node: ConditionedModel, key: str) -> _Arrival | None:
     if inlet is None:
         return None
     names = node.backbone.routes[key]
-    elsewhere = () if key == "input_concat_ids" else node.runtime_signals
-    widths = tuple(None if name in elsewhere else node.condition_width(name) for name in names)
+    known = node.condition_widths
+    if key != "input_concat_ids":
+        known = {name: width for name, width in known.items() if name not in node.runtime_signals}
+    widths = tuple(map(known.get, names))
     return _Arrival(inlet, names, widths, (node.backbone_key, "config", inlet.key))
 
 
@@ -196,12 +198,10 @@ def _token_width(node: ConditionedModel, key: str) -> Iterator[Broken]:
 def _summed_width(node: ConditionedModel, key: str) -> Iterator[Broken]:
     """The conditions stand side by side, so the inlet is as wide as all together."""
     found = _arrival(node, key)
-    total = node.joined_width(found.names) if found else None
-    if found is None or total is None or None in found.widths:
+    widths = [width for width in found.widths if width is not None] if found else []
+    if found is None or len(widths) < len(found.widths) or sum(widths) == found.inlet.width:
         return
-    widths = found.widths
-    if total == found.inlet.width:
-        return
+    total = sum(widths)
     if not widths:
         message = f"{found.inlet.key} is {found.inlet.width}, but {key} lists nothing to fill it"
     else:
@@ -230,9 +230,12 @@ SHAPES: dict[Shape, str] = {
 def fitting_shape(node: ConditionedModel) -> Iterator[Broken]:
     """A condition has the shape that its way into the network takes."""
     block = node.conditioning
+    conditioners = block.by_id if block else {}
+    for name in block.pre_encoded_keys if block else ():
+        conditioners.pop(name, None)
     for key, ids in node.backbone.routes.items():
         for number, name in enumerate(ids):
-            found = block.find(name) if block and name not in block.pre_encoded_keys else None
+            found = conditioners.get(name)
             if found is not None and found.shape not in FITTING[key]:
                 want = " or ".join(SHAPES[shape] for shape in FITTING[key])
                 yield Broken(
@@ -311,6 +314,18 @@ def one_pretransform(node: EncodedConfig) -> Iterator[Broken]:
             f" {'and' if both else 'nor'} pretransform_config {'are' if both else 'is'} given",
             ("use_model_pretransform",),
             "false" if both else "true",
+        )
+
+
+@rule("SAT-E116", on=EncodedConfig, reads=("sample_rate", "pretransform_config"))
+def rate_of_condition(node: EncodedConfig) -> Iterator[Broken]:
+    """A published codec hears a condition at the rate that it was trained on."""
+    want = node.pretransform_config.sample_rate if node.pretransform_config else None
+    if want is not None and node.sample_rate != want:
+        yield Broken(
+            f"sample_rate is {node.sample_rate}, the codec was trained at {want} Hz",
+            ("sample_rate",),
+            str(want),
         )
 
 

@@ -114,6 +114,23 @@ def key_value_heads(node: DiTConfig) -> Iterator[Broken]:
     yield Broken(f"without a projection, {message}", ("project_cond_tokens",), "true")
 
 
+@rule(
+    "SAT-E132",
+    on=TransformerLMConfig,
+    reads=("conformer", "ff_kwargs.use_conv", "attn_kwargs.feat_scale"),
+)
+def blind_to_the_future(node: TransformerLMConfig) -> Iterator[Broken]:
+    """A language model sees nothing of what it is to predict."""
+    options: dict[Path, bool] = {
+        ("conformer",): node.conformer,
+        ("ff_kwargs", "use_conv"): node.ff_kwargs.use_conv,
+        ("attn_kwargs", "feat_scale"): node.attn_kwargs.feat_scale,
+    }
+    for path, used in options.items():
+        if used:
+            yield Broken(f"{path[-1]} looks ahead in time", path, "false")
+
+
 @rule("SAT-E121", on=TransformerOptions, reads=("use_sinusoidal_emb", "embed_dim"))
 def even_width(node: TransformerOptions) -> Iterator[Broken]:
     """Sinusoidal positions have an even width, half of it sines."""

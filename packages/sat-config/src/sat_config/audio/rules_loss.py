@@ -2,11 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sat_config.audio.discriminator import (
-    BigVGANDiscriminatorConfig,
-    DACDiscriminatorConfig,
-    EncodecDiscriminatorConfig,
-)
+from sat_config.audio.discriminator import DACDiscriminatorConfig, EncodecDiscriminatorConfig
 from sat_config.audio.loss import EvalMel, EvalSTFT, MelLoss, SpectralConfig, SpectrumConfig
 from sat_config.audio.seanet import ACTIVATION_KEYS
 from sat_config.rules import Broken, rule
@@ -62,24 +58,31 @@ def bands(node: SpectralConfig) -> Iterator[Broken]:
                 yield Broken(f"{count} bands of an FFT of {fft}", ("n_bins", number), str(fft))
 
 
-@rule("SAT-E224", on=EvalSTFT, reads=("scale", "n_bins", "sample_rate", "perceptual_weighting"))
+@rule("SAT-E224", on=EvalSTFT, reads=("scale", "n_bins", "fft_size"))
 def scaled_measure(node: EvalSTFT) -> Iterator[Broken]:
-    """A measure that hears in bands, or as an ear does, knows the sample rate."""
-    users = [
-        name
-        for name, used in (
-            ("scale", node.scale),
-            ("perceptual_weighting", node.perceptual_weighting),
-        )
-        if used
-    ]
-    if users and node.sample_rate is None:
-        yield Broken(f"{' and '.join(users)} needs sample_rate", ("sample_rate",))
+    """A measure that hears in bands knows how many, and no more than there are FFT bins."""
     if node.scale and node.n_bins is None:
         yield Broken("scale needs n_bins", ("n_bins",))
     if node.n_bins is not None and node.n_bins > node.fft_size:
         yield Broken(
             f"{node.n_bins} bands of an FFT of {node.fft_size}", ("n_bins",), str(node.fft_size)
+        )
+
+
+@rule(
+    "SAT-W224",
+    on=EvalSTFT,
+    reads=("scale", "sample_rate", "perceptual_weighting"),
+    severity="warning",
+)
+def rate_of_measure(node: EvalSTFT) -> Iterator[Broken]:
+    """A measure that hears in bands, or as an ear does, names the sample rate, as SAT requires."""
+    settings = {"scale": node.scale, "perceptual_weighting": node.perceptual_weighting}
+    if node.sample_rate is None and (users := [name for name, used in settings.items() if used]):
+        yield Broken(
+            f"stable-audio-tools needs sample_rate for {' and '.join(users)}; here it is that of"
+            " the audio",
+            ("sample_rate",),
         )
 
 
@@ -115,25 +118,36 @@ def mel_resolutions(node: MelLoss) -> Iterator[Broken]:
 @rule(
     "SAT-E045",
     on=EncodecDiscriminatorConfig,
-    reads=("n_ffts", "hop_lengths", "win_lengths", "filters", "max_filters", "filters_scale"),
+    reads=("n_ffts", "hop_lengths", "win_lengths"),
 )
-def encodec_sizes(node: EncodecDiscriminatorConfig) -> Iterator[Broken]:
-    """Resolutions are whole, and the convolutions have the channels that they are given."""
+def encodec_resolutions(node: EncodecDiscriminatorConfig) -> Iterator[Broken]:
+    """Every resolution of a discriminator has an FFT size, a hop and a window that fits."""
     yield from _resolutions(
         n_ffts=node.n_ffts, hop_lengths=node.hop_lengths, win_lengths=node.win_lengths
     )
+
+
+@rule(
+    "SAT-W045",
+    on=EncodecDiscriminatorConfig,
+    reads=("filters", "max_filters", "filters_scale"),
+    severity="warning",
+)
+def encodec_widths(node: EncodecDiscriminatorConfig) -> Iterator[Broken]:
+    """The convolutions of a discriminator are equally wide, or SAT's do not fit each other."""
     if node.filters_scale != 1:
         yield Broken(
-            f"filters_scale is {node.filters_scale}, but the second convolution takes as many"
-            " channels as the first gives only at 1",
+            f"filters_scale is {node.filters_scale}; stable-audio-tools cannot run such a"
+            " discriminator, whose second convolution takes as many channels as its first gives",
             ("filters_scale",),
             "1",
         )
     if node.filters > node.max_filters:
         yield Broken(
-            f"{node.filters} filters exceed max_filters {node.max_filters}",
-            ("max_filters",),
-            str(node.filters),
+            f"{node.filters} filters, of which max_filters leaves {node.max_filters};"
+            " stable-audio-tools cannot run such a discriminator",
+            ("filters",),
+            str(node.max_filters),
         )
 
 
@@ -152,33 +166,26 @@ def encodec_activation(node: EncodecDiscriminatorConfig) -> Iterator[Broken]:
         )
 
 
-@rule("SAT-E217", on=DACDiscriminatorConfig, reads=("rates", "bands"))
+@rule("SAT-E217", on=DACDiscriminatorConfig, reads=("periods", "rates", "fft_sizes", "bands"))
 def dac_parts(node: DACDiscriminatorConfig) -> Iterator[Broken]:
-    """There are no networks per rate, and every band has a width."""
+    """There is a network, and every band holds a bin of every spectrum."""
+    if not (node.periods or node.rates or node.fft_sizes):
+        yield Broken("no periods, no rates and no fft_sizes: there is no network", ("periods",))
+    for number, (low, high) in enumerate(node.bands):
+        for size in node.fft_sizes:
+            bins = size // 2 + 1
+            if int(low * bins) >= int(high * bins):
+                yield Broken(
+                    f"of {bins} bins of an FFT of {size}, the band from {low} to {high} holds none",
+                    ("bands", number),
+                )
+                break
+
+
+@rule("SAT-W217", on=DACDiscriminatorConfig, reads=("rates",), severity="warning")
+def slowed_networks(node: DACDiscriminatorConfig) -> Iterator[Broken]:
+    """There are no networks per rate, which SAT cannot build."""
     if node.rates:
         yield Broken(
-            "discriminators at further rates do not exist, in stable-audio-tools either",
-            ("rates",),
-            "[]",
-        )
-    for number, (low, high) in enumerate(node.bands):
-        if low >= high:
-            yield Broken(f"a band from {low} to {high} is empty", ("bands", number))
-
-
-@rule(
-    "SAT-E228",
-    on=BigVGANDiscriminatorConfig,
-    reads=("cqtd_hop_lengths", "cqtd_n_octaves", "cqtd_bins_per_octaves"),
-)
-def cqt_resolutions(node: BigVGANDiscriminatorConfig) -> Iterator[Broken]:
-    """Every network has a hop, a number of octaves and a number of bins."""
-    counts = tuple(
-        map(len, (node.cqtd_hop_lengths, node.cqtd_n_octaves, node.cqtd_bins_per_octaves))
-    )
-    if len(set(counts)) > 1:
-        yield Broken(
-            f"{counts[0]} cqtd_hop_lengths, {counts[1]} cqtd_n_octaves and {counts[2]}"
-            " cqtd_bins_per_octaves; each network needs one of each",
-            ("cqtd_hop_lengths",),
+            f"stable-audio-tools cannot build the {len(node.rates)} networks of rates", ("rates",)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sat_config.node import Node, NonNegative, NonNegativeFloat, Positive, PositiveFloat
 
@@ -55,6 +55,8 @@ class ActivationParams(Node, kw_only=True):
         approximate: Of GELU: exact, or by tanh.
     """
 
+    training_keys: ClassVar[tuple[str, ...]] = ("init",)
+
     alpha: PositiveFloat | None = None
     negative_slope: NonNegativeFloat | None = None
     init: float | None = None
@@ -71,6 +73,8 @@ class NormParams(Node, kw_only=True):
         elementwise_affine: Of layer_norm: learn a gain and an offset.
         affine: Of time_group_norm: learn a gain and an offset.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("elementwise_affine", "affine")
 
     eps: PositiveFloat | None = None
     elementwise_affine: bool | None = None
@@ -100,6 +104,21 @@ class SEANetConfig(Node, kw_only=True):
         pad_mode: What convolutions find beyond the ends.
         true_skip: Join residual blocks by the identity in place of a 1x1 convolution.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "channels",
+        "dimension",
+        "n_filters",
+        "n_residual_layers",
+        "activation",
+        "norm",
+        "kernel_size",
+        "last_kernel_size",
+        "residual_kernel_size",
+        "compress",
+        "lstm",
+        "true_skip",
+    )
 
     channels: Positive = 1
     dimension: Positive = 128

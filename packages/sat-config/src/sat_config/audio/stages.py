@@ -57,6 +57,19 @@ class TAAEConfig(StagedConfig, kw_only=True):
         use_dilated_conv: Add three dilated residual units to each stage.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "channels",
+        "latent_dim",
+        "c_mults",
+        "strides",
+        "transformer_depths",
+        "use_snake",
+        "conformer",
+        "layer_scale",
+        "use_dilated_conv",
+    )
+    harmless_keys: ClassVar[tuple[str, ...]] = ("checkpointing",)
+
     parallel: ClassVar[tuple[str, ...]] = ("strides", "transformer_depths")
 
     channels: Positive = 128
@@ -98,6 +111,15 @@ class LocalAttentionConfig(StagedConfig, kw_only=True):
         causal: Attend to the past only.
         ff_mult: Width of the feed-forward layers relative to the stage.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "in_channels",
+        "out_channels",
+        "heads",
+        "depths",
+        "ratios",
+        "ff_mult",
+    )
 
     counted: ClassVar[str] = "depths"
     parallel: ClassVar[tuple[str, ...]] = ("embed_dims", "heads", "ratios")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -15,6 +15,11 @@ same trained on from a rectified flow to few steps, which differs in sampling on
 
 LayerIndex = Annotated[int, Meta(ge=-1)]
 
+_GONE = "stable-audio-tools names it and no longer has it; leave transformer_type out"
+TransformerType = Annotated[
+    Literal["continuous_transformer"], Meta(extra={"refused": {"x-transformers": _GONE}})
+]
+
 
 class AttentionConfig(Node, kw_only=True):
     """Attention, of a block to itself and to a condition.
@@ -25,6 +30,8 @@ class AttentionConfig(Node, kw_only=True):
             weights of attention.
         feat_scale: Learn to scale the mean and the rest of the output apart.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("qk_norm", "differential", "feat_scale")
 
     qk_norm: Literal["none", "l2", "ln", "dyt"] = "none"
     differential: bool = False
@@ -43,6 +50,14 @@ class FeedForwardConfig(Node, kw_only=True):
         dim_out: Width that goes out; only the block's own can work.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "mult",
+        "no_bias",
+        "glu",
+        "use_conv",
+        "conv_kernel_size",
+    )
+
     mult: PositiveFloat = 4.0
     no_bias: bool = False
     glu: bool = True
@@ -60,6 +75,8 @@ class NormConfig(Node, kw_only=True):
         force_fp32: Normalise in float32 whatever the precision of the rest.
         eps: Added to the variance; larger is more robust to near-silent input.
     """
+
+    training_keys: ClassVar[tuple[str, ...]] = ("bias", "fix_scale")
 
     bias: bool = False
     fix_scale: bool = False
@@ -88,6 +105,20 @@ class TransformerOptions(Node, kw_only=True):
         ff_kwargs: Feed-forward networks.
         norm_kwargs: Layer norms.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "final_cross_attn_ix",
+        "rotary_pos_emb",
+        "conformer",
+        "use_sinusoidal_emb",
+        "use_abs_pos_emb",
+        "abs_pos_emb_max_length",
+        "num_memory_tokens",
+        "remove_norms",
+        "add_rope",
+        "layer_scale",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = ("zero_init_branch_outputs",)
 
     final_cross_attn_ix: LayerIndex = -1
     rotary_pos_emb: bool = True
@@ -125,7 +156,7 @@ class DiTOptions(TransformerOptions, kw_only=True):
         num_heads: Attention heads; `embed_dim / num_heads` is the head width.
         patch_size: Frames folded into one token; the length must be a multiple, and attention gets
             cheaper by its square.
-        transformer_type: The only implementation; SAT's documents name one more, which is gone.
+        transformer_type: The only implementation.
         global_cond_type: How the timestep and global conditions enter: as a token put before the
             input, or as scale, shift and gate of every layer (adaLN), with more weights.
         timestep_cond_type: Whether the timestep goes with the global conditions or, as channels, to
@@ -134,11 +165,21 @@ class DiTOptions(TransformerOptions, kw_only=True):
         causal: Tokens see only earlier ones.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "embed_dim",
+        "depth",
+        "num_heads",
+        "patch_size",
+        "global_cond_type",
+        "timestep_cond_type",
+        "timestep_embed_dim",
+    )
+
     embed_dim: Positive = 768
     depth: Positive = 12
     num_heads: Positive = 8
     patch_size: Positive = 1
-    transformer_type: Literal["continuous_transformer"] = "continuous_transformer"
+    transformer_type: TransformerType = "continuous_transformer"
     global_cond_type: Literal["prepend", "adaLN"] = "prepend"
     timestep_cond_type: Literal["global", "input_concat"] = "global"
     timestep_embed_dim: Positive | None = None
@@ -163,6 +204,8 @@ class DiTUncondConfig(DiTOptions, kw_only=True):
         diffusion_objective: What the network predicts and how it is sampled.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("in_channels",)
+
     in_channels: Positive
     diffusion_objective: Objective = "v"
 
@@ -181,6 +224,16 @@ class DiTConfig(DiTOptions, kw_only=True):
         prepend_cond_dim: Width of the conditions put before the input; 0 for none.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "io_channels",
+        "cond_token_dim",
+        "project_cond_tokens",
+        "global_cond_dim",
+        "input_concat_dim",
+        "prepend_cond_dim",
+    )
+    harmless_keys: ClassVar[tuple[str, ...]] = ("project_global_cond",)
+
     io_channels: Positive = 32
     cond_token_dim: NonNegative = 0
     project_cond_tokens: bool = True
@@ -198,6 +251,8 @@ class DiTAutoencoderConfig(DiTOptions, kw_only=True):
         input_concat_dim: Channels of the latents, or of what the decoder makes of them.
         diffusion_objective: What the network predicts. SAT trains v whatever stands here.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("io_channels", "input_concat_dim")
 
     io_channels: Positive = 32
     input_concat_dim: NonNegative = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -53,6 +53,28 @@ class AdpOptions(Node, kw_only=True):
         use_stft_context: Transform the condition at the input as well.
         out_channels: Channels that go out; as many as come in if left out.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "in_channels",
+        "channels",
+        "multipliers",
+        "factors",
+        "num_blocks",
+        "attentions",
+        "attention_heads",
+        "attention_features",
+        "attention_multiplier",
+        "patch_size",
+        "use_context_time",
+        "context_features_multiplier",
+        "kernel_multiplier_downsample",
+        "use_nearest_upsample",
+        "use_stft",
+        "stft_num_fft",
+        "stft_window_length",
+        "use_stft_context",
+        "out_channels",
+    )
 
     in_channels: Positive
     channels: Positive
@@ -107,6 +129,8 @@ class AdpConcatConfig(AdpOptions, kw_only=True):
             level; there is one condition, so one entry only may be above 0.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("context_channels",)
+
     context_channels: tuple[NonNegative, ...] | None = None
 
     @property
@@ -122,6 +146,8 @@ class Adp1dConfig(AdpConcatConfig, kw_only=True):
         context_features: Width of all global conditions together; none if left out.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("context_features",)
+
     context_features: Positive | None = None
 
 
@@ -133,6 +159,12 @@ class AdpCfg1dConfig(Adp1dConfig, kw_only=True):
         context_embedding_max_length: Most tokens of it, all conditions together.
         use_xattn_time: Let it cross-attend to the timestep too.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "context_embedding_features",
+        "context_embedding_max_length",
+        "use_xattn_time",
+    )
 
     context_embedding_features: Positive
     context_embedding_max_length: Positive
@@ -156,6 +188,18 @@ class DAU1dConfig(Node, kw_only=True):
         conv_bias: Whether convolutions have a bias.
         use_snake: Snake activations in place of GELU; better on periodic signals, slower.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "io_channels",
+        "depth",
+        "n_attn_layers",
+        "channels",
+        "kernel_size",
+        "learned_resample",
+        "strides",
+        "conv_bias",
+        "use_snake",
+    )
 
     io_channels: Positive = 2
     depth: Positive = 14
@@ -181,6 +225,8 @@ class DAU1dAutoencoderConfig(DAU1dConfig, kw_only=True):
         cond_dim: Channels of the latents, or of what the decoder makes of them.
         cond_noise_aug: Add noise of a random strength to them, and tell the network how much.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("cond_dim", "cond_noise_aug")
 
     strides: Strides
     cond_dim: NonNegative = 0

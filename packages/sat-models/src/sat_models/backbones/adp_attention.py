@@ -1,7 +1,7 @@
 """Transformers inside the U-Nets of audio-diffusion-pytorch 0.0.94 (Schneider 2023, 2301.13267)."""
 
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -53,14 +53,14 @@ class Attention(nn.Module):
         self,
         x: Float[Tensor, "b l e"],
         context: Float[Tensor, "b k f"],
-        context_mask: Float[Tensor, "b k"] | None = None,
+        context_mask: Bool[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b l e"]:
         """Attend to a context.
 
         Args:
             x: The tokens.
             context: What they attend to; the tokens themselves for self-attention.
-            context_mask: 0 for padding. Keys and values of padding become zero; it still gets a
+            context_mask: False for padding. Keys and values of padding become zero; it still gets a
                 share of the attention, as in SAT, whose weights count on it.
         """
         q = self.to_q(self.norm(x))
@@ -102,7 +102,7 @@ class TransformerBlock(nn.Module):
         self,
         x: Float[Tensor, "b l e"],
         context: Float[Tensor, "b k f"] | None,
-        context_mask: Float[Tensor, "b k"] | None,
+        context_mask: Bool[Tensor, "b k"] | None,
     ) -> Float[Tensor, "b l e"]:
         """Apply the block; a `context` is there exactly if the block was made for one."""
         x = self.attention(x, x) + x
@@ -155,7 +155,7 @@ class Transformer(nn.Module):
         self,
         x: Float[Tensor, "b c t"],
         context: Float[Tensor, "b k f"] | None,
-        context_mask: Float[Tensor, "b k"] | None,
+        context_mask: Bool[Tensor, "b k"] | None,
     ) -> Float[Tensor, "b c t"]:
         """Apply the blocks."""
         tokens = self.to_in(x).mT

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -99,12 +99,12 @@ class Steering:
     Attributes:
         mapping: Modulates residual blocks.
         embedding: Tokens to attend to.
-        embedding_mask: 0 for padding among them.
+        embedding_mask: False for padding among them.
     """
 
     mapping: Float[Tensor, "b e"] | None
     embedding: Float[Tensor, "b k f"] | None
-    embedding_mask: Float[Tensor, "b k"] | None
+    embedding_mask: Bool[Tensor, "b k"] | None
 
 
 class Level(nn.Module):

@@ -110,9 +110,9 @@ class UNet(nn.Module):
         t: Float[Tensor, " b"],
         *,
         features: Float[Tensor, "b f"] | None = None,
-        channels: Float[Tensor, "b c k"] | None = None,
+        channels: Float[Tensor, "b c n"] | None = None,
         embedding: Float[Tensor, "b k e"] | None = None,
-        embedding_mask: Float[Tensor, "b k"] | Bool[Tensor, "b k"] | None = None,
+        embedding_mask: Bool[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b d2 l"]:
         """Predict from a noisy signal; computed, and returned, in the dtype of the weights.
 
@@ -124,7 +124,7 @@ class UNet(nn.Module):
             features: A vector that modulates.
             channels: A signal of any length that joins the input or a level.
             embedding: Tokens to attend to.
-            embedding_mask: 0 or False for padding among them.
+            embedding_mask: False for padding among them.
 
         Raises:
             ValueError: The length does not fit, or a condition is missing or one too many.

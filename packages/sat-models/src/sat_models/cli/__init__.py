@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from sat_config.commandline import join_overrides
 from sat_config.errors import UserError
-from sat_models.cli import export, inspect
+from sat_models.cli import check_data, export, generate, inspect
 
-COMMANDS = (inspect, export)
+COMMANDS = (inspect, export, generate, check_data)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(join_overrides(sys.argv[1:] if argv is None else argv))
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -19,6 +19,7 @@ from sat_models.conditioners.base import (
     make_projection,
     project,
 )
+from sat_models.conditioners.hub import without_network
 from sat_models.errors import CheckpointError, ConditionError
 from sat_models.extras import import_extra
 from sat_models.pretransforms.base import Pretransform
@@ -26,6 +27,7 @@ from sat_models.pretransforms.base import Pretransform
 CLAP_SAMPLE_RATE = 48_000
 BRANCHES = ("text_branch", "audio_branch")
 TEXT = "model.text_branch"
+FROM_THE_HUB = ("roberta-base", "bert-base-uncased", "facebook/bart-base")
 
 
 class Clap(Protocol):
@@ -189,8 +191,8 @@ def load_clap(
 ) -> nn.Module:
     """A CLAP model with the weights of a file, and one of its two halves.
 
-    The tokenizer is laion_clap's own business: it takes RoBERTa's from the cache of the Hugging
-    Face hub, and downloads it if it is not there.
+    Tokenizers, and a RoBERTa to put the weights into, are laion_clap's own business: it takes them
+    from the cache of the Hugging Face hub.
 
     Args:
         config: Which model.
@@ -200,17 +202,9 @@ def load_clap(
     Raises:
         MissingExtraError: laion_clap is not installed.
         CheckpointError: The file cannot be read, or lacks weights of that half.
-        ConditionError: A part that laion_clap wants is not on this machine.
+        ConditionError: What laion_clap takes from the cache is not there.
     """
-    laion_clap = import_extra("laion_clap", extra="clap", purpose=purpose)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of laion_clap's old dependencies
-        try:
-            clap: nn.Module = laion_clap.CLAP_Module(
-                enable_fusion=config.enable_fusion, amodel=config.audio_model_type, device="cpu"
-            )
-        except OSError as error:
-            raise ConditionError(f"{purpose} cannot be built: {error}") from error
+    clap = _empty_clap(config, purpose=purpose)
     inner = clap.get_submodule("model")
     for other in BRANCHES:
         if other != branch:
@@ -229,6 +223,23 @@ def load_clap(
             f" and enable_fusion {config.enable_fusion}: it lacks {len(missing)} weights, the first"
             f" is {missing[0]}"
         )
+    return clap
+
+
+def _empty_clap(config: ClapConfig, *, purpose: str) -> nn.Module:
+    with without_network(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of laion_clap's old dependencies
+        try:
+            laion_clap = import_extra("laion_clap", extra="clap", purpose=purpose)
+            clap: nn.Module = laion_clap.CLAP_Module(
+                enable_fusion=config.enable_fusion, amodel=config.audio_model_type, device="cpu"
+            )
+        except OSError as error:  # of transformers, when laion_clap is imported or used
+            raise ConditionError(
+                f"{purpose} needs what laion_clap takes from the cache of the Hugging Face hub, and"
+                " it is not there; fetch it once with: "
+                + " && ".join(f"hf download {name}" for name in FROM_THE_HUB)
+            ) from error
     return clap
 
 

@@ -1,6 +1,8 @@
 """Pretrained tokenizers and encoders of transformers, from this machine only."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -9,6 +11,8 @@ from sat_models.errors import ConditionError
 from sat_models.extras import import_extra
 
 T = TypeVar("T")
+
+OFFLINE = "HF_HUB_OFFLINE"
 
 
 def import_transformers(*, purpose: str) -> ModuleType:
@@ -46,3 +50,17 @@ def load_local(load: Callable[..., T], name: str, *, transformers: ModuleType) -
         ) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Let packages that are imported meanwhile look into the hub's cache, and no further."""
+    before = os.environ.get(OFFLINE)
+    os.environ[OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[OFFLINE]
+        else:
+            os.environ[OFFLINE] = before

@@ -20,6 +20,7 @@ from sat_models.extras import import_extra
 from sat_models.pretransforms.base import Pretransform
 
 PADDING, OTHER, NUM_SPECIAL = 0, 1, 2
+NLTK_DATA = ("cmudict", "averaged_perceptron_tagger", "averaged_perceptron_tagger_eng")
 IGNORED = frozenset((" ", *string.punctuation))
 
 
@@ -77,12 +78,30 @@ class PhonemeConditioner(Conditioner):
         return known[phoneme] + NUM_SPECIAL
 
 
+def _load_phonemizer(*, purpose: str) -> Phonemizer:
+    """g2p_en's, whose dictionary and tagger are data of NLTK.
+
+    Raises:
+        MissingExtraError: g2p_en is not installed.
+        ConditionError: NLTK's data is not on this machine.
+    """
+    g2p_en = import_extra("g2p_en", extra="phonemes", purpose=purpose)
+    try:
+        phonemizer: Phonemizer = g2p_en.G2p()
+        phonemizer("a word")  # the tagger is loaded by the first text only
+    except LookupError as error:
+        raise ConditionError(
+            f"{purpose} needs data of NLTK that is not on this machine; fetch it once with: python"
+            f" -m nltk.downloader {' '.join(NLTK_DATA)}"
+        ) from error
+    return phonemizer
+
+
 @build_conditioner.register
 def _(
     node: PhonemeNode, *, cond_dim: int, sample_rate: int, pretransform: Pretransform | None
 ) -> PhonemeConditioner:
-    purpose = f"the phoneme conditioner {node.id!r}"
-    phonemizer = import_extra("g2p_en", extra="phonemes", purpose=purpose).G2p()
+    phonemizer = _load_phonemizer(purpose=f"the phoneme conditioner {node.id!r}")
     return PhonemeConditioner(
         node.width(cond_dim), phonemizer=phonemizer, project_out=node.config.project_out
     )

@@ -5,7 +5,7 @@ called. Shapes, mask and items are the same everywhere.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -75,11 +75,14 @@ class Batch:
         values: Of all items; zeros after the end of one.
         padding_mask: True where an item has content, False for padding.
         items: Where each came from.
+        number: Of the batch in its loader's stream, from 0: what a run notes to go on with the next
+            one. Batches without a readable item are left out of the stream, their numbers too.
     """
 
     values: Shaped[Tensor, "b c t"]
     padding_mask: Bool[Tensor, "b t"]
     items: tuple[Item, ...]
+    number: int = 0
 
     @classmethod
     def stack(cls, samples: Sequence[Sample]) -> Self:
@@ -107,11 +110,12 @@ class Batch:
         """The same batch on another device; metadata stays where it is."""
         values = self.values.to(device, non_blocking=non_blocking)
         mask = self.padding_mask.to(device, non_blocking=non_blocking)
-        return type(self)(values, mask, self.items)
+        return replace(self, values=values, padding_mask=mask)
 
     def pin_memory(self) -> Self:
         """The same batch in page-locked memory."""
-        return type(self)(self.values.pin_memory(), self.padding_mask.pin_memory(), self.items)
+        values, mask = self.values.pin_memory(), self.padding_mask.pin_memory()
+        return replace(self, values=values, padding_mask=mask)
 
 
 @dataclass(frozen=True)

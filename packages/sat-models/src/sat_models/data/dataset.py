@@ -1,13 +1,16 @@
 """What every dataset has in common: items that follow from seed, epoch and index alone."""
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from torch.utils.data import Dataset
 
-from sat_models.data.batch import AudioBatch, BadItem, LatentBatch, Sample
+from sat_models.data.batch import BadItem, Batch, Sample
+from sat_models.data.order import Order
 
 # Keeps the draws of items apart from those of the order (sampler.py), which start from the same
 # seed.
@@ -31,8 +34,37 @@ class Draw:
     index: int
 
 
+class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run notes of the data that it was given.
+
+    Attributes:
+        summary: How much there is and where, in words.
+        items: Items per epoch.
+        fingerprint: Of the items' names and contents as far as they are known without reading
+            them, and of custom code; never of a path.
+        custom_code: SHA-256 of each Python file that adds metadata, by its path.
+    """
+
+    summary: str
+    items: int
+    fingerprint: str
+    custom_code: dict[str, str]
+
+
 class ItemDataset(ABC, Dataset[Sample | BadItem]):
-    """A dataset whose items are the same whichever process reads them, in whatever order."""
+    """A dataset whose items are the same whichever process reads them, in whatever order.
+
+    Attributes:
+        order: In which order an epoch goes through the items.
+    """
+
+    def __init__(self, order: Order) -> None:
+        """Have an order.
+
+        Args:
+            order: In which order an epoch goes through the items.
+        """
+        self.order = order
 
     @property
     def draws_crops(self) -> bool:
@@ -48,8 +80,26 @@ class ItemDataset(ABC, Dataset[Sample | BadItem]):
         """One item; a plain index means epoch 0. What cannot be read comes as a BadItem."""
 
     @abstractmethod
-    def stack(self, samples: Sequence[Sample]) -> AudioBatch | LatentBatch:
+    def stack(self, samples: Sequence[Sample]) -> Batch:
         """The batch of some items."""
+
+    @abstractmethod
+    def record(self) -> DatasetRecord:
+        """What a run notes of it."""
+
+
+def fingerprint_of(facts: Iterable[Sequence[str | int | float]]) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of some facts, in any order."""
+    lines = sorted(msgspec.json.encode(list(fact)) for fact in facts)
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
+
+
+def spoken_length(seconds: float) -> str:
+    """A length of audio: `1.9 h`, `14:45`, `0:42`."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 def item_draws(seed: int, draw: Draw, *, count: int) -> tuple[float, ...]:

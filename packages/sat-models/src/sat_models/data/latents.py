@@ -1,235 +1,177 @@
-"""Latents that sat-preencode wrote."""
+"""Latents or codes that were encoded beforehand."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-import msgspec
-import numpy as np
 import torch
-from torch.nn import functional
+from jaxtyping import Shaped
+from torch import Tensor
 
 from sat_config.audio.dataset import PreEncodedNode
-from sat_models.data.batch import BadItem, Item, LatentBatch, Sample
+from sat_models.data.audio_dir import check_ids
+from sat_models.data.batch import BadItem, Batch, CodeBatch, Item, LatentBatch, Sample
 from sat_models.data.build import build_dataset
-from sat_models.data.dataset import Draw, ItemDataset, as_draw, item_draws
+from sat_models.data.dataset import (
+    DatasetRecord,
+    Draw,
+    ItemDataset,
+    as_draw,
+    fingerprint_of,
+    item_draws,
+)
+from sat_models.data.latent_details import LatentDetails, check_alike
+from sat_models.data.latent_files import LatentSource, to_float
+from sat_models.data.latent_folders import find_latents, read_silence
 from sat_models.data.ledger import Ledger
+from sat_models.data.order import Order, by_weight
 from sat_models.errors import DataError
-from sat_models.support import refuse_unsupported
-
-FORMAT = "sat-latents"
-VERSION = 1
-DETAILS = "details.json"
-MANIFEST = "manifest.jsonl"
-
-
-class LatentDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What a latent folder says about itself, as far as training needs it.
-
-    Attributes:
-        format: Always "sat-latents".
-        version: Version of the folder's layout.
-        checkpoint: The autoencoder's checkpoint, as the experiment named it.
-        autoencoder_fingerprint: Of its weights, by `sat_models.checkpoint.fingerprint`.
-        sample_rate: Hz of the audio that was encoded.
-        hop_length: Samples per latent frame.
-        latent_dim: Channels of the latents.
-        folder: The folder, filled in on reading.
-    """
-
-    format: str
-    version: int
-    checkpoint: str
-    autoencoder_fingerprint: str
-    sample_rate: int
-    hop_length: int
-    latent_dim: int
-    folder: str = ""
-
-
-class LatentEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the manifest: one file of latents.
-
-    Attributes:
-        id: Names the item.
-        file: The latents, relative to the folder.
-        start_sample: First sample of the item in its audio file.
-        frames: Frames in the file.
-        valid_frames: How many of them, from the first, hold audio.
-        seconds_total: Length of the whole audio file, rounded up.
-    """
-
-    id: str
-    file: str
-    start_sample: int
-    frames: int
-    valid_frames: int
-    seconds_total: float
-
-
-def read_details(folder: str | Path) -> LatentDetails:
-    """Read what a latent folder says about itself.
-
-    Raises:
-        DataError: It is not a latent folder, or of another version.
-    """
-    path = Path(folder) / DETAILS
-    if not path.is_file():
-        raise DataError(
-            f"{folder} is not a latent folder: it has no {DETAILS}; give the preencode.output_path"
-            " of an experiment that sat-preencode has encoded"
-        )
-    try:
-        details = msgspec.json.decode(path.read_bytes(), type=LatentDetails)
-    except msgspec.MsgspecError as error:
-        raise DataError(f"{path}: does not describe latents: {error}") from error
-    if (details.format, details.version) != (FORMAT, VERSION):
-        raise DataError(
-            f"{path}: describes {details.format} version {details.version}; this program reads"
-            f" {FORMAT} version {VERSION}"
-        )
-    return msgspec.structs.replace(details, folder=str(folder))
-
-
-def read_manifest(folder: str | Path) -> list[LatentEntry]:
-    """Read the list of a folder's items.
-
-    Raises:
-        DataError: There is none yet, it lists nothing, or a line is damaged.
-    """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise DataError(
-            f"{folder} has no {MANIFEST}: sat-preencode has not finished there. Run it again with"
-            " the same file (sat-preencode FILE): it continues where it stopped"
-        )
-    decoder = msgspec.json.Decoder(LatentEntry)
-    entries = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            entries.append(decoder.decode(line))
-        except msgspec.MsgspecError as error:
-            raise DataError(
-                f"{path}, line {number}: {error}; sat-preencode writes the manifest anew"
-            ) from error
-    if not entries:
-        raise DataError(f"{path} lists no item")
-    return entries
-
-
-def check_latents(
-    details: LatentDetails,
-    *,
-    latent_dim: int,
-    hop_length: int,
-    sample_rate: int,
-    autoencoder_fingerprint: str | None = None,
-) -> None:
-    """Refuse latents that do not fit a model.
-
-    Args:
-        details: Of the latent folder.
-        latent_dim: Channels of the latents that the model works on.
-        hop_length: Samples per latent frame of the model's pretransform.
-        sample_rate: Hz of the experiment.
-        autoencoder_fingerprint: Of the pretransform's weights; None where it has none.
-
-    Raises:
-        DataError: Everything that differs, in words.
-    """
-    compared = (
-        ("channels", details.latent_dim, latent_dim),
-        ("samples per frame", details.hop_length, hop_length),
-        ("Hz", details.sample_rate, sample_rate),
-    )
-    lines = [
-        f"  {found} {unit}, and the model expects {wanted}"
-        for unit, found, wanted in compared
-        if found != wanted
-    ]
-    ours = autoencoder_fingerprint
-    if not lines and ours is not None and ours != details.autoencoder_fingerprint:
-        lines.append(
-            f"  weights {details.autoencoder_fingerprint}, and the model's pretransform has {ours}"
-        )
-    if lines:
-        raise DataError(
-            f"the latents in {details.folder} come from another autoencoder than the model's"
-            " pretransform:\n" + "\n".join(lines) + f"\nThey were encoded by {details.checkpoint};"
-            " use that as pretransform, or encode again with sat-preencode into another folder"
-        )
 
 
 class LatentDataset(ItemDataset):
     """One crop per item and epoch, or whole items.
 
-    Every item has the same number of frames, padded with zeros where it holds fewer. A random crop
-    stays within the frames that hold audio, and the item's start moves along with it.
+    Every item has the same number of frames, filled up where it holds fewer: with the folder's
+    latents of silence if it has some, else with zeros. A random crop stays within the frames that
+    hold audio, and the item's start moves along with it, which SAT forgets.
     """
 
     def __init__(
         self,
-        entries: Sequence[tuple[LatentDetails, LatentEntry]],
+        sources: Sequence[LatentSource],
         *,
         length: int,
         seed: int,
         random_crop: bool,
+        order: Order,
     ) -> None:
         """Describe the items.
 
         Args:
-            entries: What to read, with the details of its folder.
+            sources: What to read.
             length: Frames of every item.
             seed: Decides crops, with epoch and index.
             random_crop: Whether crops lie at random places.
+            order: In which order an epoch goes through them.
         """
-        self.entries = tuple(entries)
+        super().__init__(order)
+        self.sources = tuple(sources)
         self._length = length
         self._seed = seed
         self._random_crop = random_crop
+        silences = {folder: read_silence(folder) for folder in {d.folder for d in self.details}}
+        self._silences = {
+            folder: to_float(array, bfloat16=False)
+            for folder, array in silences.items()
+            if array is not None
+        }
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.sources)
+
+    @property
+    def details(self) -> tuple[LatentDetails, ...]:
+        """What the folders say of their latents, one each."""
+        return tuple({source.details.folder: source.details for source in self.sources}.values())
+
+    @property
+    def codes(self) -> bool:
+        """Whether items are codes rather than continuous latents."""
+        return self.sources[0].facts.codes
 
     def __getitem__(self, index: int | Draw) -> Sample | BadItem:
         """The crop of one item in one epoch."""
         draw = as_draw(index, length=len(self))
-        details, entry = self.entries[draw.index]
+        source = self.sources[draw.index]
         (place,) = item_draws(self._seed, draw, count=1)
-        choices = entry.valid_frames - self._length + 1
+        choices = source.facts.valid_frames - self._length + 1
         first = int(place * choices) if self._random_crop and choices > 1 else 0
-        path = Path(details.folder) / entry.file
-        start = entry.start_sample + first * details.hop_length
         try:
-            latents = _read_latents(path, details, entry, first=first, count=self._length)
-        except (OSError, ValueError, EOFError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            return BadItem(str(path), f"{path}: {reason}", start)
-        missing = self._length - latents.shape[1]
-        seconds_start = float(start // details.sample_rate)
+            return self._sample(source, first)
+        except DataError as error:
+            return BadItem(source.path, str(error), source.start_sample)
+
+    def stack(self, samples: Sequence[Sample]) -> Batch:
+        """The batch of some items."""
+        return (CodeBatch if self.codes else LatentBatch).stack(samples)
+
+    def record(self) -> DatasetRecord:
+        """What a run notes of the latents."""
+        custom = {s.custom.path: s.custom.sha256 for s in self.sources if s.custom is not None}
+        facts: list[tuple[str | int, ...]] = [
+            (s.id, s.facts.frames, s.details.autoencoder_fingerprint or "") for s in self.sources
+        ]
+        facts += [("custom", digest) for digest in custom.values()]
+        folders = ", ".join(details.folder for details in self.details)
+        return DatasetRecord(
+            summary=f"{len(self)} encoded item{'' if len(self) == 1 else 's'} in {folders}",
+            items=len(self),
+            fingerprint=fingerprint_of(facts),
+            custom_code=custom,
+        )
+
+    def _sample(self, source: LatentSource, first: int) -> Sample:
+        stored = source.read_metadata()
+        values = source.read_values()[:, first : first + self._length]
+        mask = torch.arange(self._length) < source.facts.valid_frames - first
+        seconds_start, start_sample = source.seconds_at(first, stored)
+        total = source.facts.seconds_total
+        metadata: dict[str, Any] = {
+            **stored,
+            "latent_filename": source.path,
+            "seconds_start": seconds_start,
+            "latent_crop_length": self._length,
+            "latent_crop_start": first,
+        }
+        if source.custom is not None:
+            info = {**metadata, "padding_mask": [mask[: values.shape[1]]]}
+            values = self._describe(source, metadata, info, values)
+        metadata.pop("padding_mask", None)  # the batch has it
         return Sample(
-            values=functional.pad(latents, (0, missing)),
-            padding_mask=torch.arange(self._length) < entry.valid_frames - first,
+            values=self._fill(source, values),
+            padding_mask=mask,
             item=Item(
-                id=entry.id,
-                path=str(path),
-                start_sample=start,
+                id=source.id,
+                path=source.path,
+                start_sample=start_sample,
                 seconds_start=seconds_start,
-                seconds_total=entry.seconds_total,
-                metadata={
-                    "latent_filename": str(path),
-                    "relpath": entry.file,
-                    "seconds_start": seconds_start,
-                    "seconds_total": entry.seconds_total,
-                    "sample_rate": details.sample_rate,
-                    "latent_crop_length": self._length,
-                    "latent_crop_start": first,
-                },
+                seconds_total=0.0 if total is None else total,
+                metadata=metadata,
             ),
         )
 
-    def stack(self, samples: Sequence[Sample]) -> LatentBatch:
-        """The batch of some items."""
-        return LatentBatch.stack(samples)
+    def _describe(
+        self,
+        source: LatentSource,
+        metadata: dict[str, Any],
+        info: dict[str, Any],
+        values: Shaped[Tensor, "d l"],
+    ) -> Shaped[Tensor, "d l"]:
+        """Let the custom module add to the metadata; returns the latents, which it may replace."""
+        assert source.custom is not None  # noqa: S101 - the caller has looked
+        found = source.custom.describe(info, values)
+        if found.pop("__reject__", False):
+            raise DataError(f"rejected by {source.custom.path}")
+        replaced = found.pop("__replace__", None)
+        metadata |= found
+        if replaced is None:
+            return values
+        if not isinstance(replaced, Tensor) or replaced.shape[:-1] != values.shape[:-1]:
+            raise DataError(
+                f"{source.custom.path}: __replace__ has to be a tensor of ({values.shape[0]}"
+                " channels, frames)"
+            )
+        return replaced[:, : self._length].to(values.dtype)
+
+    def _fill(self, source: LatentSource, values: Shaped[Tensor, "d l"]) -> Shaped[Tensor, "d l"]:
+        """Bring an item to the common length."""
+        missing = self._length - values.shape[1]
+        if missing <= 0:
+            return values
+        silence = self._silences.get(source.details.folder)
+        if silence is None or silence.shape[0] != values.shape[0]:
+            return torch.cat([values, values.new_zeros(values.shape[0], missing)], dim=1)
+        repeated = silence.repeat(1, -(-missing // silence.shape[1]))[:, :missing]
+        return torch.cat([values, repeated.to(values.dtype)], dim=1)
 
 
 @build_dataset.register
@@ -249,50 +191,51 @@ def build_latents(
         DataError: A folder is not finished or does not fit the others or the sample rate, or no
             item is as long as the crop.
     """
-    refuse_unsupported(
-        node, ("datasets", "latent_crop_length", "random_crop", "drop_last"), where="dataset"
+    check_ids([folder.id for folder in node.datasets])
+    sources = within(find_latents(node, ledger=ledger), node.min_length_sec, node.max_length_sec)
+    check_alike([source.details for source in sources], sample_rate=sample_rate)
+    weights = {folder.id: folder.weight for folder in node.datasets}
+    return LatentDataset(
+        sources,
+        length=common_length(sources, node.latent_crop_length),
+        seed=seed,
+        random_crop=training and node.random_crop,
+        order=by_weight([weights[source.dataset] for source in sources]),
     )
-    for number, folder in enumerate(node.datasets):
-        refuse_unsupported(folder, ("id", "path"), where=f"dataset.datasets[{number}]")
-    folders = [read_details(folder.path) for folder in node.datasets]
-    _check_alike(folders, sample_rate=sample_rate)
-    entries = [(details, e) for details in folders for e in read_manifest(details.folder)]
-    longest = max(entry.frames for _, entry in entries)
-    length = node.latent_crop_length or longest
-    if length > longest:
+
+
+def within(
+    sources: Sequence[LatentSource], shortest: float | None, longest: float | None
+) -> list[LatentSource]:
+    """Items whose audio file has a length in seconds between two bounds; None bounds nothing.
+
+    Raises:
+        DataError: There is none.
+    """
+    low, high = shortest or 0.0, longest if longest is not None else float("inf")
+    kept = [s for s in sources if low <= (s.facts.seconds_total or 0.0) <= high]
+    if not kept:
         raise DataError(
-            f"latent_crop_length is {length}, and the longest item has {longest} frames; set it to"
+            f"none of {len(sources)} encoded items comes from a file of {low:g} to {high:g} s:"
+            " change min_length_sec or max_length_sec"
+        )
+    return kept
+
+
+def common_length(sources: Sequence[LatentSource], wanted: int | None) -> int:
+    """Frames of every item: those that are wanted, else as many as the longest item has.
+
+    Raises:
+        DataError: Items differ in kind, or none is that long.
+    """
+    kinds = {(source.facts.channels, source.facts.codes) for source in sources}
+    if len(kinds) > 1:
+        described = ", ".join(f"{count} of {'codes' if c else 'latents'}" for count, c in kinds)
+        raise DataError(f"the items do not have the same channels: {described}")
+    longest = max(source.facts.frames for source in sources)
+    if wanted is not None and wanted > longest:
+        raise DataError(
+            f"latent_crop_length is {wanted}, and the longest item has {longest} frames; set it to"
             f" {longest} or less, or encode longer items (preencode.sample_size)"
         )
-    return LatentDataset(
-        entries, length=length, seed=seed, random_crop=training and node.random_crop
-    )
-
-
-def _check_alike(folders: Sequence[LatentDetails], *, sample_rate: int) -> None:
-    first = folders[0]
-    for details in folders:
-        check_latents(
-            details,
-            latent_dim=details.latent_dim,
-            hop_length=details.hop_length,
-            sample_rate=sample_rate,
-        )
-        if details.autoencoder_fingerprint != first.autoencoder_fingerprint:
-            raise DataError(
-                f"{first.folder} and {details.folder} hold latents of different autoencoders"
-                f" ({first.checkpoint} and {details.checkpoint}), which cannot be mixed"
-            )
-
-
-def _read_latents(
-    path: Path, details: LatentDetails, entry: LatentEntry, *, first: int, count: int
-) -> torch.Tensor:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.shape != (details.latent_dim, entry.frames):
-        expected = (details.latent_dim, entry.frames)
-        raise ValueError(f"has shape {array.shape}, and the manifest says {expected}")
-    latents = torch.from_numpy(np.array(array[:, first : first + count], dtype=np.float32))  # d l
-    if not torch.isfinite(latents).all():
-        raise ValueError("holds values that are not finite")
-    return latents
+    return wanted or longest

@@ -3,19 +3,18 @@
 import math
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from sat_config.audio.dataset import DatasetNode
 from sat_config.audio.experiment import AudioExperiment
-from sat_models.data.batch import AudioBatch, BadItem, LatentBatch, Sample
+from sat_models.data.batch import BadItem, Batch, Sample
 from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw, ItemDataset
-from sat_models.data.ledger import Ledger
+from sat_models.data.ledger import Ledger, Tally
 from sat_models.data.sampler import EpochStream, OnePass
-from sat_models.errors import DataError
 
 VALIDATION_CROPS = 16
 """What a validation measures at least, where it may crop files at several places."""
@@ -45,8 +44,8 @@ def build_loader(
         node: The dataset; one of the experiment's.
         training: Training or validation.
         ledger: Where bad files go.
-        first_batch: Batches that an earlier part of the run has consumed in this process; training
-            only.
+        first_batch: Number of the first batch: where an earlier part of the run has ended in this
+            process, one more than the last `Batch.number`; training only.
         rank: Which of the training processes this is. Lightning must not put in a sampler of its
             own.
         world_size: How many processes train.
@@ -54,6 +53,7 @@ def build_loader(
     Raises:
         DataError: The dataset has nothing to yield.
     """
+    known = ledger.num_files
     dataset = build_dataset(
         node,
         sample_rate=experiment.sample_rate,
@@ -65,10 +65,13 @@ def build_loader(
     )
     if not isinstance(dataset, ItemDataset):
         raise TypeError(f"{type(dataset).__name__} must derive from {ItemDataset.__name__}")
+    tally = Tally(ledger, items=len(dataset), max_bad_share=experiment.max_bad_share)
+    tally.check_opened(bad=ledger.num_files - known)
     batches: Sampler[list[Draw]]
     if training:
         batches = EpochStream(
-            len(dataset),
+            dataset.order,
+            num_items=len(dataset),
             batch_size=experiment.batch_size,
             seed=experiment.seed,
             carry_over=node.drop_last,
@@ -86,63 +89,84 @@ def build_loader(
         )
     return BatchLoader(
         dataset,
-        batch_sampler=batches,
+        batches,
+        first_batch=first_batch,
+        tally=tally,
         num_workers=experiment.num_workers,
-        collate_fn=Collate(dataset, ledger),
         pin_memory=experiment.accelerator != "cpu" and torch.cuda.is_available(),
-        persistent_workers=experiment.num_workers > 0,
-        worker_init_fn=prepare_worker if experiment.num_workers > 0 else None,
-        # Without a generator of its own, each pass would take a number from the one that training
-        # uses.
-        generator=torch.Generator().manual_seed(experiment.seed),
+        seed=experiment.seed,
     )
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why a worker made no batch: its message, for the main process to raise."""
-
-    message: str
-
-
 class Collate:
-    """Stacks items to a batch, without those that could not be read."""
+    """Stacks items to a batch, and hands on those that could not be read."""
 
-    def __init__(self, dataset: ItemDataset, ledger: Ledger) -> None:
+    def __init__(self, dataset: ItemDataset) -> None:
         self._dataset = dataset
-        self._ledger = ledger
 
-    def __call__(self, samples: Sequence[Sample | BadItem]) -> AudioBatch | LatentBatch | Refusal:
-        """The batch of the good items, once the bad ones are in the ledger."""
+    def __call__(
+        self, samples: Sequence[Sample | BadItem]
+    ) -> tuple[Batch | None, tuple[BadItem, ...]]:
+        """The batch of the good items, None if there are none, and the bad items."""
         good = [sample for sample in samples if isinstance(sample, Sample)]
-        bad = [sample for sample in samples if isinstance(sample, BadItem)]
-        try:
-            for item in bad:
-                self._ledger.record(item.path, item.reason, item.offset)
-            if not good:
-                raise DataError(_empty(bad))
-        except DataError as error:
-            return Refusal(str(error))
-        return self._dataset.stack(good)
+        bad = tuple(sample for sample in samples if isinstance(sample, BadItem))
+        return self._dataset.stack(good) if good else None, bad
 
 
 class BatchLoader(DataLoader[Sample | BadItem]):
-    """A DataLoader that raises in the main process what a worker found out.
+    """A DataLoader that knows its place in the stream and keeps account of what was left out.
 
-    torch wraps an exception of a worker into one whose message is a traceback; people are to read
-    the message itself.
+    Workers hand bad items over; the main process writes them down when their batch is due, so that
+    a run that is stopped and goes on counts none twice.
     """
 
-    def __iter__(self) -> Iterator[AudioBatch | LatentBatch]:  # type: ignore[override]
+    def __init__(
+        self,
+        dataset: ItemDataset,
+        batches: Sampler[list[Draw]],
+        *,
+        first_batch: int,
+        tally: Tally,
+        num_workers: int,
+        pin_memory: bool,
+        seed: int,
+    ) -> None:
+        """Describe the stream; workers start with the first batch.
+
+        Args:
+            dataset: The items.
+            batches: Which items make up which batch.
+            first_batch: Number of the first of them.
+            tally: Counts what is left out.
+            num_workers: Processes that read; 0 reads in this one.
+            pin_memory: Whether batches come in page-locked memory.
+            seed: Of what torch hands to its workers.
+        """
+        super().__init__(
+            dataset,
+            batch_sampler=batches,
+            num_workers=num_workers,
+            collate_fn=Collate(dataset),
+            pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+            worker_init_fn=prepare_worker if num_workers > 0 else None,
+            # Without a generator of its own, each pass would take a number from the one that
+            # training uses.
+            generator=torch.Generator().manual_seed(seed),
+        )
+        self._first_batch = first_batch
+        self._tally = tally
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """One pass of batches; a training loader's never ends.
 
         Raises:
-            DataError: A bad file that may not be skipped, or a batch without any good one.
+            DataError: A bad item that may not be skipped, or too many of them.
         """
-        for batch in super().__iter__():
-            if isinstance(batch, Refusal):
-                raise DataError(batch.message)
-            yield batch
+        for number, (batch, bad) in enumerate(super().__iter__(), start=self._first_batch):
+            self._tally.count(good=0 if batch is None else len(batch.items), bad=bad)
+            if batch is not None:
+                yield replace(batch, number=number)
 
     def check_worker_number_rationality(self) -> None:
         """Say nothing: torch warns where `num_workers`, even by default, exceeds the processors."""
@@ -151,9 +175,3 @@ class BatchLoader(DataLoader[Sample | BadItem]):
 def prepare_worker(_worker: int) -> None:
     """Leave Ctrl-C to the main process, which still wants batches until it has saved its work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _empty(bad: Sequence[BadItem]) -> str:
-    listed = "\n".join(f"  {item.reason}" for item in bad[:5])
-    more = f"\n  and {len(bad) - 5} more" if len(bad) > 5 else ""
-    return f"not one of the {len(bad)} items of a batch could be read:\n{listed}{more}"

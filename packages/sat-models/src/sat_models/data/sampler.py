@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from sat_models.data.dataset import Draw
+from sat_models.data.order import Order
 
 _ORDER_STREAM = 2
 
@@ -15,16 +16,17 @@ _ORDER_STREAM = 2
 class EpochStream(Sampler[list[Draw]]):
     """Training batches without end; batch `k` follows from the seed and `k` alone.
 
-    Epoch after epoch, every item is drawn once, in a new order. The batches are cut from this
-    stream of draws, so that all are full: where SAT leaves out the rest of an epoch (or stops, if a
-    whole epoch does not fill one batch), here the rest opens the next batch. With
+    Epoch after epoch goes through the items, each time in a new order. The batches are cut from
+    this stream of draws, so that all are full: where SAT leaves out the rest of an epoch (or stops,
+    if a whole epoch does not fill one batch), here the rest opens the next batch. With
     `carry_over=False` the last batch of an epoch is smaller instead, and no batch mixes epochs.
     """
 
     def __init__(
         self,
-        num_items: int,
+        order: Order,
         *,
+        num_items: int,
         batch_size: int,
         seed: int,
         carry_over: bool,
@@ -35,6 +37,7 @@ class EpochStream(Sampler[list[Draw]]):
         """Describe the stream.
 
         Args:
+            order: Draws the order of each epoch.
             num_items: Items of the dataset.
             batch_size: Items per batch and process.
             seed: Decides the order.
@@ -43,6 +46,7 @@ class EpochStream(Sampler[list[Draw]]):
             rank: Which of the processes this is; they take turns.
             world_size: How many processes train.
         """
+        self._draw_order = order.draw
         self._num_items = num_items
         self._batch_size = batch_size
         self._seed = seed
@@ -68,7 +72,7 @@ class EpochStream(Sampler[list[Draw]]):
     def _draw(self, epoch: int, place: int) -> Draw:
         if self._order is None or self._order[0] != epoch:
             generator = np.random.default_rng((_ORDER_STREAM, self._seed, epoch))
-            self._order = epoch, generator.permutation(self._num_items)
+            self._order = epoch, self._draw_order(generator)
         return Draw(epoch, int(self._order[1][place]))
 
 

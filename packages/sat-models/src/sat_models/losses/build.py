@@ -8,7 +8,6 @@ from sat_config.audio.loss import (
     SpectralConfig,
     SpectrumConfig,
 )
-from sat_config.errors import UserError
 from sat_models.losses.bands import mel_bands
 from sat_models.losses.features import SpeechFeatureLoss, load_speech_network
 from sat_models.losses.mel import MultiResolutionMelLoss
@@ -33,17 +32,7 @@ def build_spectral_loss(node: SpectralConfig, *, sample_rate: int) -> MultiResol
 
 
 def build_stft_measure(node: EvalSTFT, *, sample_rate: int) -> STFTLoss:
-    """The distance of spectra that a validation reports; the node's own sample rate has priority.
-
-    Raises:
-        UserError: It asks for chroma bands.
-    """
-    if node.scale == "chroma":
-        raise UserError(
-            "eval_loss_configs.stft.scale is 'chroma', with which stable-audio-tools fails before"
-            " the first step, so no numbers exist that it could agree with; take 'mel' or leave it"
-            " out"
-        )
+    """The distance of spectra that a validation reports, at the node's own sample rate if any."""
     rate = node.sample_rate or sample_rate
     return _stft_loss(
         node,

@@ -19,6 +19,9 @@ from sat_models.encoders.base import Encoder, build_encoder
 from sat_models.layers.noise import randn_like
 from sat_models.models.objectives import Objective
 from sat_models.pretransforms.base import Pretransform, build_pretransform
+from sat_models.sampling.steps import Callback, ignore
+from sat_models.sampling.table import Solver, Start
+from sat_models.sampling.table import sample as sample_with
 
 INITIAL_ENCODER_SCALE = 0.5
 
@@ -156,17 +159,20 @@ class DiffusionAutoencoder(nn.Module):
         self,
         latents: Float[Tensor, "b d l"],
         *,
-        steps: int,
+        solver: Solver,
         generator: torch.Generator | None = None,
+        callback: Callback = ignore,
     ) -> Float[Tensor, "b c t"]:
         """Sample audio of `l * hop_length` samples that latents describe, without gradients.
 
         Args:
             latents: The latents.
-            steps: Evaluations of the diffusion model.
+            solver: How the diffusion model is followed.
             generator: Source of all noise; torch's global one if left out.
+            callback: Called after each step.
 
         Raises:
+            SamplerError: The sampler does not fit what the diffusion model predicts.
             ValueError: The audio would be of a length that the diffusion model cannot take.
         """
         samples = latents.shape[-1] * self.hop_length
@@ -177,11 +183,13 @@ class DiffusionAutoencoder(nn.Module):
             )
         condition = self.condition_for(latents, generator=generator)
         like = condition.new_empty(condition.shape[0], self.io_channels, condition.shape[-1])
-        signal = self.objective.sample(
+        signal = sample_with(
+            solver,
             lambda x, t: self(x, t, condition),
-            randn_like(like, generator=generator),
-            steps=steps,
+            Start(randn_like(like, generator=generator), init=None, init_noise_level=1.0),
+            objective=self.objective,
             generator=generator,
+            callback=callback,
         )
         return signal if self.pretransform is None else self.pretransform.decode(signal)
 

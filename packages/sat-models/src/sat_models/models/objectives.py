@@ -6,12 +6,11 @@ Time `t` runs from 0, the clean signal, to 1, noise alone.
 import math
 from abc import ABC, abstractmethod
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sat_config.audio.inference import Sampler
 from sat_config.audio.transformer import Objective as ObjectiveName
-from sat_models.sampling.samplers import ModelFn, sample_euler, sample_pingpong, sample_v_ddim
 
 
 class Objective(ABC):
@@ -19,9 +18,11 @@ class Objective(ABC):
 
     Attributes:
         description: What the network predicts, in words.
+        sampler: The sampler that suits it, where nobody asks for another.
     """
 
     description: str
+    sampler: Sampler
 
     @abstractmethod
     def training_pair(
@@ -30,22 +31,14 @@ class Objective(ABC):
         """The noisy signal at time `t`, and what the network ought to predict from it."""
 
     @abstractmethod
-    def sample(
-        self,
-        model_fn: ModelFn,
-        noise: Float[Tensor, "b d l"],
-        *,
-        steps: int,
-        generator: torch.Generator | None = None,
+    def denoised(
+        self, x: Float[Tensor, "b d l"], predicted: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
     ) -> Float[Tensor, "b d l"]:
-        """Turn noise into a signal with the sampler that suits the objective.
+        """The clean signal that a prediction from the noisy signal `x` amounts to."""
 
-        Args:
-            model_fn: Predicts as the network does.
-            noise: Standard normal.
-            steps: Evaluations of the network.
-            generator: Source of fresh noise, where the sampler draws any.
-        """
+    @abstractmethod
+    def noise_level(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """Standard deviation of the noise in the signal at time `t`, from 0 to 1."""
 
 
 class VObjective(Objective):
@@ -56,6 +49,7 @@ class VObjective(Objective):
     """
 
     description = "the velocity v of a cosine schedule"
+    sampler = "v-ddim"
 
     def training_pair(
         self, x0: Float[Tensor, "b d l"], noise: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
@@ -65,16 +59,16 @@ class VObjective(Objective):
         alpha, sigma = angle.cos(), angle.sin()
         return x0 * alpha + noise * sigma, noise * alpha - x0 * sigma
 
-    def sample(
-        self,
-        model_fn: ModelFn,
-        noise: Float[Tensor, "b d l"],
-        *,
-        steps: int,
-        generator: torch.Generator | None = None,
+    def denoised(
+        self, x: Float[Tensor, "b d l"], predicted: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
     ) -> Float[Tensor, "b d l"]:
-        """DDIM steps at even distances."""
-        return sample_v_ddim(model_fn, noise, steps=steps)
+        """`alpha x - sigma v`."""
+        angle = t[:, None, None] * (math.pi / 2)
+        return x * angle.cos() - predicted * angle.sin()
+
+    def noise_level(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """`sigma`."""
+        return (t * (math.pi / 2)).sin()
 
 
 class StraightPath(Objective):
@@ -92,35 +86,30 @@ class StraightPath(Objective):
         t = t[:, None, None]
         return x0 * (1 - t) + noise * t, noise - x0
 
+    def denoised(
+        self, x: Float[Tensor, "b d l"], predicted: Float[Tensor, "b d l"], t: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b d l"]:
+        """`x - t v`."""
+        return x - predicted * t[:, None, None]
+
+    def noise_level(self, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """The time itself."""
+        return t
+
 
 class RectifiedFlow(StraightPath):
-    """A straight path, followed to its end."""
+    """A straight path, followed to its end by Euler steps."""
 
-    def sample(
-        self,
-        model_fn: ModelFn,
-        noise: Float[Tensor, "b d l"],
-        *,
-        steps: int,
-        generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "b d l"]:
-        """Euler steps, evenly spaced in the logarithm of the signal-to-noise ratio."""
-        return sample_euler(model_fn, noise, steps=steps)
+    sampler = "euler"
 
 
 class RFDenoiser(StraightPath):
-    """A straight path, by a network that was trained on to jump to its end from anywhere."""
+    """A straight path, by a network that was trained on to jump to its end from anywhere.
 
-    def sample(
-        self,
-        model_fn: ModelFn,
-        noise: Float[Tensor, "b d l"],
-        *,
-        steps: int,
-        generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "b d l"]:
-        """Jumps to the end and back to less noise, spaced as those of a rectified flow."""
-        return sample_pingpong(model_fn, noise, steps=steps, generator=generator)
+    Sampling jumps there and back to less noise.
+    """
+
+    sampler = "pingpong"
 
 
 _OBJECTIVES: dict[ObjectiveName, type[Objective]] = {

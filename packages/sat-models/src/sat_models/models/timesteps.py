@@ -55,13 +55,14 @@ class UniformTimesteps(TimestepSampler):
     """Even coverage by a scrambled Sobol sequence (Sobol 1967, Owen 1998).
 
     A quasi-random sequence leaves smaller gaps than independent draws, so the loss is less noisy.
-    The sequence is made when the first times are drawn, and goes on from call to call; the
-    generator of that first call scrambles it, and later ones are not looked at. Deviation from SAT:
-    there it is scrambled by torch's global seed when the training begins.
+    Without `seek`, the sequence is made when the first times are drawn, and goes on from call to
+    call; the generator of that first call scrambles it, and later ones are not looked at. Deviation
+    from SAT: there it is scrambled by torch's global seed when the training begins.
     """
 
     def __init__(self) -> None:
         self._engine: SobolEngine | None = None
+        self._seed: int | None = None
 
     def draw(
         self,
@@ -72,15 +73,30 @@ class UniformTimesteps(TimestepSampler):
     ) -> Float[Tensor, " b"]:
         """The next times of the sequence."""
         if self._engine is None:
-            self._engine = self._scrambled(generator)
+            seed = None if generator is None else _seed_from(generator)
+            self._engine = _sequence(seed)
         return self._engine.draw(count)[:, 0].to(device)
 
-    @staticmethod
-    def _scrambled(generator: torch.Generator | None) -> SobolEngine:
-        if generator is None:
-            return SobolEngine(1, scramble=True)  # type: ignore[no-untyped-call]
-        seed = int(torch.randint(2**31 - 1, (), generator=generator))
-        return SobolEngine(1, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    def seek(self, *, seed: int, place: int) -> None:
+        """Make the next times those from a place of the sequence that a seed scrambles.
+
+        Args:
+            seed: Of the scrambling; SAT's sequence after `torch.manual_seed` of the same.
+            place: Times before it.
+        """
+        if self._engine is None or seed != self._seed:
+            self._engine, self._seed = _sequence(seed), seed
+        if place < self._engine.num_generated:
+            self._engine.reset()  # type: ignore[no-untyped-call]
+        self._engine.fast_forward(place - self._engine.num_generated)  # type: ignore[no-untyped-call]
+
+
+def _sequence(seed: int | None) -> SobolEngine:
+    return SobolEngine(1, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+
+
+def _seed_from(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31 - 1, (), generator=generator))
 
 
 class LogitNormalTimesteps(TimestepSampler):

@@ -16,8 +16,6 @@ from sat_models.layers.weight_norm import same_length_conv
 from sat_models.pretransforms.base import build_pretransform
 from sat_models.pretransforms.pretrained import PretrainedPretransform
 
-SAMPLE_RATES = {"44khz": 44_100, "24khz": 24_000, "16khz": 16_000}
-
 
 @dataclass(frozen=True)
 class DACSizes:
@@ -174,7 +172,7 @@ def published_sizes(node: DACPretrainedNode) -> DACSizes:
     """The sizes of a published codec."""
     model_type = node.config.model_type
     return DACSizes(
-        sample_rate=SAMPLE_RATES[model_type],
+        sample_rate=node.sample_rate,
         width=64,
         strides=(2, 4, 8, 8) if model_type == "44khz" else (2, 4, 5, 8),
         latent_dim=node.latent_dim,

@@ -6,7 +6,7 @@ standard deviations of the noise beside a signal of full strength ("sigmas", Kar
 """
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sat_models.models.timesteps import DistributionShift
 
@@ -14,6 +14,7 @@ MAX_LOG_SNR = 2.0
 MIN_LOG_SNR = -6.0
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """A rule for the times of a sampler."""
 

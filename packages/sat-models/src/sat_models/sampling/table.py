@@ -103,6 +103,18 @@ class Solver:
     sigma_max: float
     rho: float
 
+    @property
+    def counts_times(self) -> bool:
+        """Whether noise is a time in [0, 1] to the sampler, and not a standard deviation."""
+        return self.name in _COUNT_TIMES
+
+    @property
+    def known_steps(self) -> int | None:
+        """How many steps a callback hears of; None if the sampler finds their number."""
+        if self.name == "k-dpm-fast":
+            return self.steps // 3 + 1
+        return None if self.name == "k-dpm-adaptive" else self.steps
+
 
 @dataclass(frozen=True)
 class Start:
@@ -164,7 +176,7 @@ def sample(
         SamplerError: The sampler does not fit the objective, or the noise level the sampler.
     """
     check_sampler(solver.name, objective)
-    if solver.name not in _COUNT_TIMES:
+    if not solver.counts_times:
         return _over_sigmas(
             solver, v_denoiser(model_fn), start, generator=generator, callback=callback
         )

@@ -3,21 +3,17 @@
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import singledispatch
 
 import msgspec
 
 from sat_config import UserError
 from sat_config.audio.experiment import AudioExperiment
-from sat_models.data.audio_dir import AudioDirDataset
-from sat_models.data.batch import AudioBatch, LatentBatch, Sample
+from sat_models.data.batch import Batch, Sample
 from sat_models.data.dataset import ItemDataset
-from sat_models.data.latents import LatentDataset
 from sat_models.data.ledger import Ledger
 from sat_models.data.loader import BatchLoader, build_loader
 from sat_train.callbacks.signals import SIGNALS
 from sat_train.family import DataModule, build_datamodule
-from sat_train.report import format_seconds
 
 
 @dataclass(frozen=True)
@@ -34,14 +30,25 @@ class AudioData(DataModule):
     train: BatchLoader
     dataset: ItemDataset
     validation: BatchLoader | None
-    demos: Iterable[AudioBatch | LatentBatch]
+    demos: Iterable[Batch]
 
     def describe(self) -> dict[str, str]:
         """What there is, in words, by what it is for."""
-        found = {"data": describe(self.dataset)}
+        found = {"data": self.dataset.record().summary}
         if self.validation is not None:
-            found["validation"] = describe(_items(self.validation))
+            found["validation"] = _items(self.validation).record().summary
         return found
+
+    def ids_of(self, batch: Batch) -> list[str]:
+        """Dataset and path of each item."""
+        return [item.id for item in batch.items]
+
+    def record(self) -> dict[str, object]:
+        """Fingerprints of the datasets, and the Python files that add to them."""
+        found = {"dataset": self.dataset}
+        if self.validation is not None:
+            found["val_dataset"] = _items(self.validation)
+        return {key: msgspec.to_builtins(dataset.record()) for key, dataset in found.items()}
 
 
 class InOrder:
@@ -56,7 +63,7 @@ class InOrder:
         self.dataset = dataset
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[AudioBatch | LatentBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.dataset), self.batch_size):
             stop = min(start + self.batch_size, len(self.dataset))
             items = [self.dataset[index] for index in range(start, stop)]
@@ -110,30 +117,6 @@ def leave_signals(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-@singledispatch
-def describe(dataset: ItemDataset) -> str:
-    """How much there is, in words; further kinds of dataset may register their own."""
-    return _plural(len(dataset), "item")
-
-
-@describe.register
-def _(dataset: AudioDirDataset) -> str:
-    seconds = sum(info.frames / info.sample_rate for _, info in dataset.files)
-    length = f"{seconds / 3600:.1f} h" if seconds >= 3600 else format_seconds(seconds)
-    roots = list(dict.fromkeys(str(file.root) for file, _ in dataset.files))
-    return f"{_plural(len(dataset), 'file')}, {length}, in {', '.join(roots)}"
-
-
-@describe.register
-def _(dataset: LatentDataset) -> str:
-    folders = dict.fromkeys(details.folder for details, _ in dataset.entries)
-    return f"{_plural(len(dataset), 'encoded item')} in {', '.join(folders)}"
-
-
 def _items(loader: BatchLoader) -> ItemDataset:
     assert isinstance(loader.dataset, ItemDataset)
     return loader.dataset
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

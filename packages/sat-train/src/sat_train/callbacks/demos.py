@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from sat_train.callbacks.base import StepCallback
+from sat_train.callbacks.signals import StopOnSignal, StopRequest
 from sat_train.family import Method, evaluating
+from sat_train.loggers import RunLogger, title_of
 from sat_train.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -21,17 +24,19 @@ class Demos(StepCallback):
     Args:
         batches: What demos may be made from.
         run: Where they go.
+        stop: Whether someone stops the run.
     """
 
-    def __init__(self, batches: Iterable[Any], *, run: RunFolder) -> None:
+    def __init__(self, batches: Iterable[Any], *, run: RunFolder, stop: StopOnSignal) -> None:
         super().__init__()
         self.batches = batches
         self.run = run
+        self.stop = stop
         self._written = -1
 
     def on_step(self, trainer: pl.Trainer, method: Method) -> None:
         """Write at multiples of the method's `demo_every`."""
-        if trainer.global_step % method.demo_every == 0 and not trainer.should_stop:
+        if self.is_due(method.demo_every) and not trainer.should_stop:
             self.write(trainer, method)
 
     def on_end(self, trainer: pl.Trainer, method: Method) -> None:
@@ -47,7 +52,17 @@ class Demos(StepCallback):
         folder = self.run.demos(trainer.global_step)
         try:
             with evaluating(method):
-                for index, demo in enumerate(method.demos(method.on_device(self.batches))):
+                batches = method.on_device(self.stop.watch(self.batches))
+                for index, demo in enumerate(method.demos(batches)):
                     demo.save(folder, prefix=f"{index:02d}_")
+            self._log(trainer, folder)
+        except StopRequest:
+            return
         except Exception:
             log.exception("no demo at step %d; training goes on", trainer.global_step)
+
+    def _log(self, trainer: pl.Trainer, folder: Path) -> None:
+        files = {title_of(path): path for path in sorted(folder.iterdir())}
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.log_files(files, step=trainer.global_step)

@@ -1,39 +1,52 @@
 """What every audio method offers, and how one is built from its training block."""
 
-from abc import abstractmethod
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.optimizer import OptimizerGroup
 from sat_config.node import Node
 from sat_models.build import load_builtin, missing_builder
-from sat_models.data.batch import AudioBatch, LatentBatch
 from sat_models.data.dataset import ItemDataset
 from sat_train.audio.data import AudioData
 from sat_train.family import GROUP, DataModule, Method
-
-Batch = AudioBatch | LatentBatch
+from sat_train.optim import build_updater
+from sat_train.steps import Part, StepSettings, Updater
 
 
 class AudioMethod(Method):
-    """A method whose model is stored under SAT's name, and whose loss is a sum of terms.
+    """A method whose model is stored under SAT's name.
 
     Attributes:
+        optimizer_groups: Optimizer and scheduler of each part, by its name.
         model_config: The experiment's model keys as plain data, which SAT's checkpoints hold too.
     """
 
-    def __init__(self, *, seed: int, learning_rate: float, demo_every: int) -> None:
-        super().__init__(seed=seed, demo_every=demo_every)
-        self.learning_rate = learning_rate
+    def __init__(
+        self,
+        *,
+        settings: StepSettings,
+        demo_every: int,
+        optimizers: Mapping[str, OptimizerGroup],
+    ) -> None:
+        super().__init__(settings=settings, demo_every=demo_every)
+        self.optimizer_groups = optimizers
         self.model_config: dict[str, Any] = {}
 
-    @abstractmethod
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """The weighted terms whose sum is minimised, by name."""
+    @property
+    def number_format(self) -> torch.dtype:
+        """In which the model computes, autocast aside."""
+        assert isinstance(self.dtype, torch.dtype)
+        return self.dtype
+
+    def build_updater(self, part: Part) -> Updater:
+        """What the configuration says about the optimizer of a part."""
+        group = self.optimizer_groups[part.name]
+        return build_updater(group, part.weights(), allow_fused=not self.settings.scaled)
 
     def check_data(self, data: DataModule) -> None:
         """Compare the data with the model, whose weights are loaded.
@@ -50,18 +63,6 @@ class AudioMethod(Method):
         Raises:
             UserError: They do not fit.
         """
-
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """The loss of a batch, and its terms for the record."""
-        terms = self.losses(batch)
-        loss = torch.stack(list(terms.values())).sum()
-        return {"loss": loss, "terms": {"loss": loss.detach(), **terms}}
-
-    def on_train_start(self) -> None:
-        """Apply the configured learning rate: a resumed optimizer brings its old one along."""
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what SAT's checkpoints have beside the weights."""

@@ -2,120 +2,79 @@
 
 from collections.abc import Iterable, Iterator
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from sat_config.audio.experiment import AudioExperiment
+from sat_config.audio.inference import Inference
+from sat_config.audio.optimizer import AdamConfig, AdamNode, OptimizerGroup
 from sat_config.audio.training import DiffusionUncondTraining
-from sat_config.errors import UserError
-from sat_models.checkpoint import fingerprint
-from sat_models.data.batch import LatentBatch
-from sat_models.data.dataset import ItemDataset
-from sat_models.data.latents import LatentDataset, check_latents
+from sat_models.data.batch import Batch
+from sat_models.generation import generate
 from sat_models.models.diffusion import DiffusionModel
-from sat_models.pretransforms.autoencoder import AutoencoderPretransform
-from sat_models.sampling.generate import generate_audio
-from sat_models.support import refuse_unsupported
+from sat_models.models.timesteps import UniformTimesteps
 from sat_train.audio.demo import AudioDemo
-from sat_train.methods.base import AudioMethod, Batch, build_method
+from sat_train.methods.base import build_method
+from sat_train.methods.denoising import (
+    DenoisingMethod,
+    Encoded,
+    Task,
+    TrainingTimes,
+    check_frames,
+)
+from sat_train.steps import StepSettings
 
 
-class DiffusionMethod(AudioMethod):
-    """Denoising at uniformly drawn times: mean squared error of what the objective predicts.
+class DiffusionMethod(DenoisingMethod):
+    """Denoising at evenly drawn times, by Adam, with an average of the backbone.
 
-    Adam. All frames count in the loss, those of padding included: SAT does the same for
-    unconditional models, and a model that is never told a length must learn to end in silence.
-    A frozen pretransform is stored along with the model but not trained.
+    All frames count in the loss, those of padding included: SAT does the same for unconditional
+    models, and a model that is never told a length must learn to end in silence. Deviation from
+    SAT: the target is that of the backbone's objective, there always the velocity.
 
     Args:
-        diffusion: The model; its state is stored under `diffusion.`.
+        diffusion: The model.
         training: The training block.
-        seed: Seeds what the steps draw.
-        demo_frames: Length of a demo, in the model's frames.
+        settings: How steps are taken.
+        demo_samples: Samples of a demo's clips.
     """
-
-    headline = "val/loss"
 
     def __init__(
         self,
         diffusion: DiffusionModel,
         *,
         training: DiffusionUncondTraining,
-        seed: int,
-        demo_frames: int,
+        settings: StepSettings,
+        demo_samples: int,
     ) -> None:
+        adam = AdamNode(config=AdamConfig(lr=training.learning_rate))
         super().__init__(
-            seed=seed,
-            learning_rate=training.learning_rate,
+            diffusion,
+            settings=settings,
             demo_every=training.demo.demo_every,
+            demo_samples=demo_samples,
+            optimizer=OptimizerGroup(optimizer=adam),
+            times=TrainingTimes(UniformTimesteps(), shift=None, one_shot=0.0),
+            use_ema=True,
+            by_noise=False,
         )
-        self.diffusion = diffusion
-        self.demo_settings = training.demo
-        self.demo_frames = demo_frames
+        self.demo = training.demo
 
-    def signal(self, batch: Batch) -> Float[Tensor, "b d l"]:
-        """What the model is trained on: audio, or latents divided by the pretransform's scale."""
-        if not isinstance(batch, LatentBatch):
-            return self.diffusion.to_latents(batch.audio.to(self.dtype))
-        latents, pretransform = batch.latents.to(self.dtype), self.diffusion.pretransform
-        return latents if pretransform is None else latents / pretransform.scale
-
-    def losses(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
-        """The mean squared error at one random time per item."""
-        clean = self.signal(batch)
-        t = torch.rand(clean.shape[0], device=clean.device, dtype=clean.dtype)
-        noise = torch.randn_like(clean)
-        noised, target = self.diffusion.objective.training_pair(clean, noise, t)
-        predicted = self.diffusion(noised, t)
-        return {"mse": (predicted.float() - target.float()).square().mean()}
-
-    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The mean loss over all items, with the same times and noise at every validation."""
-        total, count = 0.0, 0
-        for batch in batches:
-            items = len(batch.items)
-            total += items * self.losses(batch)["mse"].item()
-            count += items
-        return {"val/loss": total / count}
+    def task(self, batch: Batch, encoded: Encoded, *, training: bool) -> Task:
+        """Nothing steers the model, and every frame counts."""
+        assert isinstance(self.diffusion, DiffusionModel)
+        return Task(predict=self.diffusion, counted=None)
 
     def demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
-        """Generated clips, from the same noise at every demo; the data is not looked at."""
-        audio = generate_audio(
-            self.diffusion,
-            num_samples=self.demo_settings.num_demos,
-            frames=self.demo_frames,
-            steps=self.demo_settings.demo_steps,
-            seed=self.seed,
-            device=self.device,
+        """Clips generated by the average, from the same noise every time."""
+        wanted = Inference(
+            num_samples=self.demo.num_demos, steps=self.demo.demo_steps, seed=self.settings.seed
         )
-        for clip in audio:
+        with self.averaged():
+            made = generate(self.diffusion, wanted, sample_size=self.demo_samples)
+        for clip in made.audio:
             yield AudioDemo(
-                name="generated",
-                audio={"audio": clip.float().cpu()},
-                sample_rate=self.diffusion.sample_rate,
+                name="generated", audio={"audio": clip.cpu()}, sample_rate=made.sample_rate
             )
-
-    def check_dataset(self, dataset: ItemDataset) -> None:
-        """Refuse latents that another autoencoder than the pretransform has made."""
-        if not isinstance(dataset, LatentDataset):
-            return
-        pretransform = self.diffusion.pretransform
-        weights = None
-        if isinstance(pretransform, AutoencoderPretransform):
-            weights = fingerprint(pretransform.model.state_dict())
-        for details in {details.folder: details for details, _ in dataset.entries}.values():
-            check_latents(
-                details,
-                latent_dim=self.diffusion.io_channels,
-                hop_length=self.diffusion.hop_length,
-                sample_rate=self.diffusion.sample_rate,
-                autoencoder_fingerprint=weights,
-            )
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over all weights that are not frozen."""
-        return torch.optim.Adam(self.trained_parameters(), lr=self.learning_rate)
 
 
 @build_method.register
@@ -123,12 +82,10 @@ def _build(
     training: DiffusionUncondTraining, *, model: nn.Module, experiment: AudioExperiment
 ) -> DiffusionMethod:
     assert isinstance(model, DiffusionModel)
-    refuse_unsupported(training, ("learning_rate", "pre_encoded", "demo"), where="training")
-    frames = experiment.sample_size // model.hop_length
-    if frames % model.frame_multiple:
-        raise UserError(
-            f"sample_size {experiment.sample_size} is {frames} frames of the model, whose"
-            f" model.config.patch_size wants a multiple of {model.frame_multiple}: set sample_size"
-            f" to a multiple of {model.frame_multiple * model.hop_length}"
-        )
-    return DiffusionMethod(model, training=training, seed=experiment.seed, demo_frames=frames)
+    check_frames(model, sample_size=experiment.sample_size, keys=("model.config.patch_size",))
+    return DiffusionMethod(
+        model,
+        training=training,
+        settings=StepSettings.of(experiment),
+        demo_samples=experiment.sample_size,
+    )

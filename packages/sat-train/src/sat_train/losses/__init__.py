@@ -1,1 +1,0 @@
-"""Losses of training and the distance that validation reports."""

@@ -1,0 +1,121 @@
+"""How much memory a training step will take, found out without taking it.
+
+The model is built once more of torch's fake tensors, which have a shape (on the meta device) and no
+content, and takes a whole step: forward, backward and optimizer. Counting what is alive at each
+moment gives the peak.
+"""
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from sat_config import Experiment
+from sat_models.build import build_model
+from sat_train.family import build_training
+from sat_train.runtime import free_memory
+
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a step takes.
+
+    Attributes:
+        weights: Bytes of weights and buffers.
+        peak: Bytes at the step's fullest moment, weights included.
+    """
+
+    weights: int
+    peak: int
+
+    def verdict(self, device: torch.device) -> str:
+        """In words, next to what the device has, of which the weights may be a part already."""
+        text = f"about {self.peak / GIGABYTE:.2g} GB for a step"
+        free = free_memory(device)
+        if free is None:
+            return text
+        text = f"{text}, of {free / GIGABYTE:.3g} GB that are free"
+        if self.peak <= free:
+            return text
+        return f"{text}: TOO LITTLE; lower batch_size or the length of the items"
+
+
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors that are made while it is in force, until they are gone.
+
+    Attributes:
+        current: Bytes alive.
+        peak: The most that there were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.current = self.peak = 0
+        self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - torch's signature
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run an operation, and count what it returns."""
+        result = func(*args, **(kwargs or {}))
+        for value in tree_iter(result):
+            if isinstance(value, Tensor):
+                self.count(value)
+        return result
+
+    def count(self, tensor: Tensor) -> None:
+        """Count a tensor's memory, unless that has been done."""
+        storage = tensor.untyped_storage()
+        if storage in self._known:
+            return
+        size = storage.nbytes()
+        self._known[storage] = size
+        self.current += size
+        self.peak = max(self.peak, self.current)
+        weakref.finalize(storage, self._release, size)
+
+    def _release(self, size: int) -> None:
+        self.current -= size
+
+
+def estimate_memory(
+    experiment: Experiment,
+    batch: Any,  # noqa: ANN401 - a family's own batches
+    *,
+    trainer: pl.Trainer,
+) -> Estimate:
+    """Take a step with shapes alone, for each part that is trained.
+
+    Args:
+        experiment: What is trained.
+        batch: One of its batches.
+        trainer: Has device and precision.
+
+    Raises:
+        Exception: Whatever a model raises that cannot do without the content of its tensors.
+    """
+    live = LiveMemory()
+    with FakeTensorMode(allow_non_fake_inputs=True), live, trainer.strategy.root_device:
+        method = build_training(experiment, model=build_model(experiment))
+        method.trainer = trainer
+        weights = live.current
+        for part in method.parts:
+            updater = method.build_updater(part)
+            with method.only(part), trainer.precision_plugin.forward_context():
+                method.losses(batch, part).total.backward()  # type: ignore[no-untyped-call]
+            updater.optimizer.step()
+            updater.optimizer.zero_grad()
+    return Estimate(weights=weights, peak=live.peak)
