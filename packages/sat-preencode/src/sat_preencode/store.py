@@ -95,7 +95,8 @@ class LatentStore:
         """
         path = self.folder / DETAILS
         if path.exists():
-            self._compare(_read_settings(path), details.settings)
+            way_out = "set preencode.output_path to another folder"
+            self._compare(_read_details(path, way_out=way_out).settings, details.settings)
         elif any(not child.name.startswith(".") for child in self.folder.iterdir()):
             raise StoreError(
                 f"{self.folder} is not empty and has no {DETAILS}, so it is no latent folder; set"
@@ -197,9 +198,31 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_settings(path: Path) -> Settings:
+def read_folder(folder: Path) -> tuple[Details, list[Entry]]:
+    """What a finished folder says of itself, and its items, sorted by id.
+
+    Raises:
+        StoreError: It is no latent folder, not finished, or its list is damaged.
+    """
+    if not (folder / DETAILS).is_file():
+        raise StoreError(f"{folder} is no latent folder: it has no {DETAILS}")
+    details = _read_details(folder / DETAILS, way_out="encode again into another folder")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(
+            f"{folder} has no {MANIFEST}: it is not finished; give the command that made it again"
+        )
+    decoder = msgspec.json.Decoder(Entry)
+    try:
+        return details, [decoder.decode(line) for line in path.read_bytes().splitlines()]
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}); give the command that made it again"
+        ) from error
+
+
+def _read_details(path: Path, *, way_out: str) -> Details:
     content = path.read_bytes()
-    way_out = "set preencode.output_path to another folder"
     try:
         known = msgspec.json.decode(content, type=_Known)
     except msgspec.DecodeError as error:
@@ -212,6 +235,6 @@ def _read_settings(path: Path) -> Settings:
             f" version {VERSION}; {way_out}"
         )
     try:
-        return msgspec.json.decode(content, type=Details).settings
+        return msgspec.json.decode(content, type=Details)
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} is damaged ({error}); {way_out}") from error

@@ -11,12 +11,16 @@ from sat_config import commandline, custom_code
 from sat_config.audio.experiment import DiffusionUncondExperiment
 from sat_config.commandline import Request
 from sat_config.errors import UserError, report
+from sat_preencode.cli.tools import TOOLS, run_tool
 from sat_preencode.signals import StopSignal, stop_signals
 
 if TYPE_CHECKING:
     from sat_preencode.recipe import PreencodeResult
 
-EPILOG = "A run that was interrupted continues when the same command is given again."
+EPILOG = (
+    "A run that was interrupted continues when the same command is given again. What to do with a"
+    " finished folder: sat-preencode verify|stats FOLDER, sat-preencode merge OUTPUT FOLDER ..."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage; after a second signal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in TOOLS:
+        return run_tool(words)
     arguments, request = commandline.parse(_parser(), words)
     custom_code.take_flag(arguments, prog="sat-preencode", argv=words)
     with stop_signals() as stop:
