@@ -95,3 +95,31 @@ def test_shipped_schemas_are_current():
         [sys.executable, tool, "--check"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, ""), "run tools/schemas.py"
+
+
+def test_validate_looks_for_files_when_asked(toy, write, here, capsys):
+    (here / "clips").mkdir()
+    name = write("a.toml", 'toy_type = "plain"\nsource = "clip"\nsources = ["clips", "b/c"]\n'
+                 'weights = "gone.ckpt"\ntarget = "new"\n')  # fmt: skip
+    assert run("validate", name) == 0
+    assert run("validate", "--files", name) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["a.toml: valid", "a.toml: not valid"]
+    assert err.startswith("a.toml:2:10: error[missing-path]: source: there is no ")
+    assert f"= try: {here / 'clips'}" in err
+    assert err.count("missing-path") == 3
+    (here / "clip").touch()
+    (here / "gone.ckpt").touch()
+    assert run("validate", "--files", name, "--override", "-sources") == 0
+
+
+def test_validate_strict_says_not_valid(toy, write, capsys):
+    name = write("a.json", {"toy_type": "plain", "_note": 1})
+    assert run("validate", "--strict", name) == 1
+    assert capsys.readouterr().out == "a.json: not valid\n"
+
+
+def test_origins_are_written_as_json(pair, capsys):
+    assert run("show", pair[1], "--origins", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["seed"], found["batch_size"]) == ("b.toml:1", "default")

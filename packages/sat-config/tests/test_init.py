@@ -86,11 +86,18 @@ def test_file_may_have_another_name_and_place(here, capsys):
 
 
 def test_lines_to_change_are_announced_only_where_there_are_some(here, capsys):
-    assert run("autoencoder") == 0
-    assert "change the lines marked <-, then sat-config" in capsys.readouterr().out
+    assert run("autoencoder", "mine.toml") == 0
+    assert capsys.readouterr().out == (
+        "mine.toml: written\n"
+        "next: change the lines marked <-, then\n"
+        "  sat-config validate mine.toml\n"
+        "  sat-train mine.toml\n"
+        "  sat-preencode mine.toml\n"
+    )
     assert run("latents") == 0
     assert capsys.readouterr().out == (
-        "latents.toml: written; next: sat-config validate latents.toml\n"
+        "latents.toml: written\nnext:\n"
+        "  sat-config validate latents.toml\n  sat-train latents.toml\n"
     )
 
 
@@ -98,6 +105,7 @@ def test_first_line_names_the_schema_of_the_package(here, capsys):
     assert run("lm") == 0
     first = pathlib.Path("lm.toml").read_text(encoding="utf-8").splitlines()[0]
     assert first == shipped.schema_line(".")
+    assert pathlib.Path(first.removeprefix("#:schema ")).is_file()
     capsys.readouterr()
 
 

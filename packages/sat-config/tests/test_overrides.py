@@ -314,7 +314,7 @@ def test_several_bad_overrides_are_all_reported(top):
     [
         ("sed=1", 1),
         ("child.dept=1", 7),
-        ('children["a.b"].neded=1', 17),
+        ('children["a.b"].need=1', 17),
         ("parts[gone].size=1", 6),
         ("label.x=1", 1),
         ("-child.depth.x", 8),

@@ -52,6 +52,7 @@ def autoencoder_document(clips, tmp_path):
         "num_workers": 0,
         "accelerator": "cpu",
         "devices": 1,
+        "preflight": False,
         "save_dir": str(tmp_path / "runs"),
         "model": {
             "encoder": {"type": "oobleck", "config": {**CODER, "latent_dim": 6}},
@@ -123,6 +124,7 @@ def line_document(toy_family, tmp_path):
         "save_dir": str(tmp_path / "runs"),
         "accelerator": "cpu",
         "devices": 1,
+        "preflight": False,
     }
 
 

@@ -33,6 +33,7 @@ from sat_config.run import Experiment
 if TYPE_CHECKING:
     from sat_config.audio.dataset import DatasetNode
     from sat_config.changes import Change, diff
+    from sat_config.explanation import Explanation, explain
     from sat_config.jsonschema import json_schema
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "ConfigError",
     "ConfigWarning",
     "Experiment",
+    "Explanation",
     "MissingExtraError",
     "Problem",
     "Report",
@@ -49,6 +51,7 @@ __all__ = [
     "decode",
     "diff",
     "dumps",
+    "explain",
     "json_schema",
     "load",
     "load_as",
@@ -62,6 +65,8 @@ __all__ = [
 _ON_DEMAND = {
     "Change": "sat_config.changes",
     "diff": "sat_config.changes",
+    "Explanation": "sat_config.explanation",
+    "explain": "sat_config.explanation",
     "json_schema": "sat_config.jsonschema",
 }
 """Where the names are that few need, so that the others come without them."""

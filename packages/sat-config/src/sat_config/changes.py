@@ -5,7 +5,7 @@ Every class says of its own keys what they do: `weight_keys`, `training_keys`, `
 weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -51,6 +51,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return f"{words}, invalidates latents" if self.invalidates_latents else words
 
 
+Steps = Sequence[tuple[type[msgspec.Struct], str]]
+
+
 class _Place(NamedTuple):
     """What is known of a part of the configuration from the keys above it.
 
@@ -77,6 +80,18 @@ def diff(before: msgspec.Struct, after: msgspec.Struct) -> tuple[Change, ...]:
     return tuple(_structs(before, after, (), _Place()))
 
 
+def consequence_of(steps: Steps) -> str:
+    """What a change of one key does, in words.
+
+    Args:
+        steps: Class and key of each table on the way to it, and of itself.
+    """
+    place = _Place()
+    for cls, key in steps:
+        place = _below(cls, key, place)
+    return _change((), None, None, _label(*steps[-1]), place).consequence
+
+
 def _structs(
     before: msgspec.Struct, after: msgspec.Struct, path: Path, place: _Place
 ) -> Iterator[Change]:
@@ -84,6 +99,8 @@ def _structs(
     old, new = (_tag(type(node), family) for node in (before, after))
     if family is not None and family.canonical(old) != family.canonical(new):
         label = _WEIGHTS if _has_weights(before) or _has_weights(after) else _FUNCTION
+        if family.is_root:  # one that declares none has no latents
+            place = place._replace(latents=bool(_declared(type(after), "latent_keys")))
         yield _change((*path, *family.tag_path), old, new, label, place)
     for key, field in _attributes(_common(type(before), type(after))).items():
         inner = _below(type(after), key, place)

@@ -484,7 +484,7 @@ def drop_foreign(
     if old is None or new is None or old == new:
         return
     shared = schema.fields(family.base)
-    for key in [key for key in base if key not in shared]:
+    for key in [key for key in base if key not in shared and (key,) != family.tag_path]:
         remove(base, key, trace, origin_of(family.tag_path))
 
 

@@ -116,6 +116,8 @@ class Experiment(Node, kw_only=True):
             after which training stops.
         allow_random_pretransform: Train a latent model though its pretransform has no weights but
             random ones.
+        preflight: Before the first step of a run, read some of the data, try a step and estimate
+            its memory.
         runtime: Flags of the whole process.
         experiment: Description and tags.
         checks: Accepted rules and accepted unknown keys.
@@ -139,6 +141,7 @@ class Experiment(Node, kw_only=True):
         "on_bad_file",
         "max_bad_share",
         "max_bad_steps",
+        "preflight",
         "experiment",
         "checks",
         "ignored",
@@ -189,6 +192,7 @@ class Experiment(Node, kw_only=True):
     max_bad_share: Probability = 0.1
     max_bad_steps: Positive = 20
     allow_random_pretransform: bool = False
+    preflight: bool = True
     runtime: Runtime = Runtime()
     experiment: ExperimentInfo = ExperimentInfo()
     checks: Checks = Checks()

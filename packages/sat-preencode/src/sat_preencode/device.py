@@ -45,7 +45,7 @@ class Arithmetic:
         return f"{name} throughout" if self.throughout else name
 
 
-def choose_device(experiment: Experiment) -> torch.device:
+def choose_device(experiment: Experiment, *, local_rank: int = 0) -> torch.device:
     """The device that `accelerator` and `devices` ask for; of several, the first.
 
     Raises:
@@ -54,7 +54,8 @@ def choose_device(experiment: Experiment) -> torch.device:
     kind = _kind(experiment.accelerator)
     if kind != "cuda":
         return torch.device(kind)
-    index = experiment.devices[0] if isinstance(experiment.devices, tuple) else 0
+    chosen = experiment.devices
+    index = chosen[local_rank % len(chosen)] if isinstance(chosen, tuple) else local_rank
     if index >= torch.cuda.device_count():
         raise PreencodeError(
             f"devices asks for GPU {index}, and this machine has {torch.cuda.device_count()}"

@@ -143,13 +143,16 @@ class Encoder:
         return int.from_bytes(digest[:8], "big") >> 1
 
 
-def load_encoder(experiment: AudioExperiment, table: Preencode, *, reporter: Reporter) -> Encoder:
+def load_encoder(
+    experiment: AudioExperiment, table: Preencode, *, reporter: Reporter, local_rank: int = 0
+) -> Encoder:
     """Build the autoencoder and give it the checkpoint's weights, all of them.
 
     Args:
         experiment: The experiment.
         table: Its `preencode` table.
         reporter: Told what the checkpoint resolved to and what was loaded.
+        local_rank: Which process of this machine this is: which of its GPUs it takes.
 
     Raises:
         PreencodeError: No checkpoint is named, or sizes do not fit each other.
@@ -161,7 +164,7 @@ def load_encoder(experiment: AudioExperiment, table: Preencode, *, reporter: Rep
             "preencode.checkpoint is not set, and latents of untrained weights are of no use; set"
             ' it to a checkpoint file, a run folder or "runs/NAME/latest"'
         )
-    device = choose_device(experiment)
+    device = choose_device(experiment, local_rank=local_rank)
     arithmetic = choose_arithmetic(experiment, table, device=device)
     checkpoint = open_checkpoint(table.checkpoint)
     autoencoder = build_autoencoder(node, sample_rate=experiment.sample_rate)

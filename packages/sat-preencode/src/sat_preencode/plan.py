@@ -6,6 +6,7 @@ What remains at the end of a file is an item too, padded with zeros, unless it i
 quarter of `sample_size` and not all there is of the file.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,13 @@ class Plan:
     seconds: float
     left_out_seconds: float
     beyond_limit: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what is to be made, and of how it is put into batches."""
+        items = [msgspec.structs.astuple(planned.item) for planned in self.items]
+        text = msgspec.json.encode([self.batch_size, items])
+        return hashlib.sha256(text).hexdigest()
 
     def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
         """The items in groups that never change, whatever has been encoded already."""

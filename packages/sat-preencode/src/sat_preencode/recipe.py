@@ -1,6 +1,7 @@
 """The recipe: from an experiment to a latent folder."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sat_preencode.plan import plan_items
 from sat_preencode.progress import Reporter
 from sat_preencode.scan import find_sources
 from sat_preencode.settings import Details
+from sat_preencode.share import ALL, Share
 from sat_preencode.store import BAD_FILES, LatentStore
 from sat_preencode.work import Work
 
@@ -31,7 +33,8 @@ class PreencodeResult:
         encoded: Items that this run wrote.
         unreadable: Items whose audio could not be read; the folder's ledger names the files.
         seconds: Audio in the finished items.
-        complete: Whether the plan is worked off and the manifest written; false after a stop.
+        complete: Whether the plan is worked off and the manifest written; false after a stop, and
+            while other processes are still at work.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ def preencode(
     experiment: Experiment,
     *,
     reporter: Reporter | None = None,
+    share: Share = ALL,
     stop: Callable[[], bool] = lambda: False,
 ) -> PreencodeResult:
     """Encode the experiment's dataset into `preencode.output_path`, or continue doing so.
@@ -55,6 +59,7 @@ def preencode(
     Args:
         experiment: An autoencoder, or a latent model whose pretransform is one.
         reporter: Says what happens; to standard output if left out.
+        share: Which part of the work is this process's; several may work on one folder at a time.
         stop: Asked again and again whether to stop; what is finished by then is kept.
 
     Raises:
@@ -63,10 +68,11 @@ def preencode(
     reporter = reporter or Reporter()
     experiment, table = preencode_table(experiment)
     dataset = audio_node(experiment)
-    encoder = load_encoder(experiment, table, reporter=reporter)
+    encoder = load_encoder(experiment, table, reporter=reporter, local_rank=share.local_rank)
     store = LatentStore(Path(table.output_path), latent_dim=encoder.autoencoder.latent_dim)
-    with store.locked():
-        store.claim(_details(experiment, table, encoder))
+    with store.locked(share):
+        with store.undisturbed() if not share.alone else nullcontext():
+            store.claim(_details(experiment, table, encoder))
         ledger = Ledger(store.folder / BAD_FILES, on_bad_file=experiment.on_bad_file)
         rate = experiment.sample_rate
         sources = find_sources(
@@ -84,14 +90,15 @@ def preencode(
             batch_size=experiment.batch_size,
             limit_batches=table.limit_batches,
         )
-        work = Work(plan, store, stop=stop)
+        work = Work(plan, store, share=share, stop=stop)
         reporter.say(f"plan        {work.summary()}")
         work.encode_missing(
             encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
         )
         complete = not stop()
         if complete:
-            work.finish()
+            with store.undisturbed() if not share.alone else nullcontext():
+                complete = work.finish()
     return PreencodeResult(
         folder=store.folder,
         checkpoint=encoder.checkpoint,

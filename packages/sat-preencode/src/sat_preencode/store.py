@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from sat_models.data.latent_details import DETAILS, FORMAT, MANIFEST, VERSION
 from sat_preencode.errors import StoreError
 from sat_preencode.plan import Item
 from sat_preencode.settings import Details, Settings
+from sat_preencode.share import ALL, Share
 
 BAD_FILES = "bad_files.jsonl"
 
@@ -44,6 +45,13 @@ class _Known(msgspec.Struct):
     version: int
 
 
+class _ShareNote(msgspec.Struct):
+    """What a process says when it has done its part."""
+
+    plan: str
+    unreadable: tuple[str, ...]
+
+
 class LatentStore:
     """A latent folder, open for writing."""
 
@@ -58,31 +66,66 @@ class LatentStore:
         self.latent_dim = latent_dim
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from writing to the folder.
+    def locked(self, share: Share = ALL) -> Iterator[None]:
+        """Keep processes from writing to the folder that do not divide the work with this one.
+
+        Args:
+            share: Which part of the work is this process's.
 
         Raises:
-            StoreError: Another process does, or the folder cannot be made.
+            StoreError: Another process writes there, or the folder cannot be made.
         """
         with _explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        if sys.platform == "win32":
-            yield
-            return
-        import fcntl
+        with _lock(self.folder, shared=not share.alone):
+            if share.alone:
+                yield
+                return
+            own = self.folder / f".share-{share.rank}-of-{share.processes}.lock"
+            own.touch()
+            with _lock(own, shared=False):
+                yield
 
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(
-                    f"another process is writing to {self.folder}; wait until it ends, or set"
-                    " preencode.output_path to another folder"
-                ) from None
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Wait until no process that shares the work is in such a block: for files of them all."""
+        path = self.folder / ".shared.lock"
+        path.touch()
+        with _lock(path, shared=False, wait=True):
             yield
-        finally:
-            os.close(handle)
+
+    def note_share(self, share: Share, *, plan: str, unreadable: Sequence[str]) -> None:
+        """Say that this process has done its part.
+
+        Args:
+            share: Its part.
+            plan: Fingerprint of what was divided.
+            unreadable: Ids of its items that are left out.
+        """
+        note = _ShareNote(plan=plan, unreadable=tuple(unreadable))
+        write_whole(self._note(share.rank, share.processes), msgspec.json.encode(note))
+
+    def shares_done(self, processes: int, *, plan: str) -> set[str] | None:
+        """Ids that are left out, once all processes have done their parts of a plan; else None."""
+        unreadable: set[str] = set()
+        for rank in range(processes):
+            try:
+                content = self._note(rank, processes).read_bytes()
+            except FileNotFoundError:
+                return None
+            note = msgspec.json.decode(content, type=_ShareNote)
+            if note.plan != plan:
+                return None
+            unreadable.update(note.unreadable)
+        return unreadable
+
+    def forget_shares(self) -> None:
+        """Remove what the processes noted, once the folder is complete."""
+        for path in self.folder.glob(".share-*.json"):
+            path.unlink(missing_ok=True)
+
+    def _note(self, rank: int, processes: int) -> Path:
+        return self.folder / f".share-{rank}-of-{processes}.json"
 
     def claim(self, details: Details) -> None:
         """Make the folder this run's, or refuse.
@@ -95,7 +138,8 @@ class LatentStore:
         """
         path = self.folder / DETAILS
         if path.exists():
-            self._compare(_read_settings(path), details.settings)
+            way_out = "set preencode.output_path to another folder"
+            self._compare(_read_details(path, way_out=way_out).settings, details.settings)
         elif any(not child.name.startswith(".") for child in self.folder.iterdir()):
             raise StoreError(
                 f"{self.folder} is not empty and has no {DETAILS}, so it is no latent folder; set"
@@ -187,6 +231,30 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def _lock(path: Path, *, shared: bool, wait: bool = False) -> Iterator[None]:
+    """Hold a lock that the system drops with the process."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            folder = path if path.is_dir() else path.parent
+            raise StoreError(
+                f"another process is writing to {folder}; wait until it ends, or set"
+                " preencode.output_path to another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
@@ -197,9 +265,31 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_settings(path: Path) -> Settings:
+def read_folder(folder: Path) -> tuple[Details, list[Entry]]:
+    """What a finished folder says of itself, and its items, sorted by id.
+
+    Raises:
+        StoreError: It is no latent folder, not finished, or its list is damaged.
+    """
+    if not (folder / DETAILS).is_file():
+        raise StoreError(f"{folder} is no latent folder: it has no {DETAILS}")
+    details = _read_details(folder / DETAILS, way_out="encode again into another folder")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(
+            f"{folder} has no {MANIFEST}: it is not finished; give the command that made it again"
+        )
+    decoder = msgspec.json.Decoder(Entry)
+    try:
+        return details, [decoder.decode(line) for line in path.read_bytes().splitlines()]
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}); give the command that made it again"
+        ) from error
+
+
+def _read_details(path: Path, *, way_out: str) -> Details:
     content = path.read_bytes()
-    way_out = "set preencode.output_path to another folder"
     try:
         known = msgspec.json.decode(content, type=_Known)
     except msgspec.DecodeError as error:
@@ -212,6 +302,6 @@ def _read_settings(path: Path) -> Settings:
             f" version {VERSION}; {way_out}"
         )
     try:
-        return msgspec.json.decode(content, type=Details).settings
+        return msgspec.json.decode(content, type=Details)
     except msgspec.DecodeError as error:
         raise StoreError(f"{path} is damaged ({error}); {way_out}") from error

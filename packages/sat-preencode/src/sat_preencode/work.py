@@ -10,6 +10,7 @@ from sat_preencode.encoding import Encoder
 from sat_preencode.plan import Plan, PlannedItem
 from sat_preencode.progress import Reporter, duration
 from sat_preencode.reading import Form, ReadBatch, read_batches
+from sat_preencode.share import Share
 from sat_preencode.store import BAD_FILES, Entry, LatentStore
 
 
@@ -23,27 +24,41 @@ class Work:
         unreadable: Items whose audio could not be read.
     """
 
-    def __init__(self, plan: Plan, store: LatentStore, *, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, plan: Plan, store: LatentStore, *, share: Share, stop: Callable[[], bool]
+    ) -> None:
         """Look what is in the folder.
 
         Args:
             plan: All items.
             store: The folder.
+            share: Which batches are this process's.
             stop: Asked after each item or batch whether to stop.
         """
         self.plan = plan
+        self.share = share
         self.encoded = 0
         self.unreadable = 0
+        self._bad: list[str] = []
+        self._batches = [b for number, b in enumerate(plan.batches()) if share.has(number)]
         self.finished: dict[str, Entry] = {}
         self._store = store
         self._stop = stop
-        for planned in takewhile(lambda _: not stop(), plan.items):
+        mine = (planned for batch in self._batches for planned in batch)
+        for planned in takewhile(lambda _: not stop(), mine):
             if (entry := store.find(planned.item)) is not None:
                 self.finished[entry.id] = entry
 
     def summary(self) -> str:
         """How much there is, how much of it is finished, and what is left out."""
         items, seconds = len(self.plan.items), self.plan.seconds
+        if not self.share.alone:
+            own = sum(len(batch) for batch in self._batches)
+            share = f"{self.share.rank} of {self.share.processes}"
+            return (
+                f"{items} items, {duration(seconds)} of audio; process {share} makes {own}, of"
+                f" which {len(self.finished)} are finished"
+            )
         text = f"{items} items, {duration(seconds)} of audio; {len(self.finished)} are finished"
         if self.plan.left_out_seconds:
             text += f"; {duration(self.plan.left_out_seconds)} in short tails left out"
@@ -70,7 +85,7 @@ class Work:
             sample_rate=settings.sample_rate,
         )
         batches = read_batches(self._missing(), form=form, num_workers=num_workers)
-        total, there = len(self.plan.items), len(self.finished)
+        total, there = sum(len(batch) for batch in self._batches), len(self.finished)
         with closing(batches), reporter.encoding(items=total, finished=there) as meter:
             for batch in takewhile(lambda _: not self._stop(), batches):
                 written = self._encode(batch, encoder, ledger)
@@ -78,21 +93,43 @@ class Work:
                     len(written), sum(e.num_samples for e in written) / settings.sample_rate
                 )
 
-    def finish(self) -> None:
-        """Write the manifest, once there is nothing left to encode.
+    def finish(self) -> bool:
+        """Write the manifest, once there is nothing left to encode in any process.
+
+        Returns:
+            Whether it is written: of several processes, the last one does it.
 
         Raises:
             DataError: There would be nothing in it.
         """
+        if not self.share.alone and not self._gather():
+            return False
         if not self.finished:
             raise DataError(
                 f"none of the {len(self.plan.items)} items could be read;"
                 f" {self._store.folder / BAD_FILES} says why"
             )
         self._store.write_manifest(self.finished.values())
+        self._store.forget_shares()
+        return True
+
+    def _gather(self) -> bool:
+        """Find the items of the other processes; false while one of them is not done."""
+        plan = self.plan.fingerprint
+        self._store.note_share(self.share, plan=plan, unreadable=self._bad)
+        unreadable = self._store.shares_done(self.share.processes, plan=plan)
+        if unreadable is None:
+            return False
+        for planned in self.plan.items:
+            if planned.item.id not in self.finished | dict.fromkeys(unreadable):
+                entry = self._store.find(planned.item)
+                if entry is None:
+                    return False
+                self.finished[entry.id] = entry
+        return True
 
     def _missing(self) -> Iterator[tuple[PlannedItem, ...]]:
-        for batch in self.plan.batches():
+        for batch in self._batches:
             if any(planned.item.id not in self.finished for planned in batch):
                 yield batch
 
@@ -102,6 +139,7 @@ class Work:
             if bad.planned.item.id in lacking:
                 lacking.remove(bad.planned.item.id)
                 self.unreadable += 1
+                self._bad.append(bad.planned.item.id)
                 ledger.record(bad.planned.source.path, bad.reason, bad.offset)
         if not lacking:
             return []

@@ -9,7 +9,9 @@ from pathlib import Path
 import sat_config
 from sat_config import commandline, custom_code
 from sat_config.errors import UserError, report
-from sat_train.fit import fit
+from sat_train.fit import check, fit
+
+CHECK = "check"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments, request = commandline.parse(_parser(), words)
+    only_check = words[:1] == [CHECK]
+    parser = _check_parser() if only_check else _parser()
+    arguments, request = commandline.parse(parser, words[only_check:])
     custom_code.take_flag(arguments, prog="sat-train", argv=words)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
@@ -32,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             report(found.problems)
         if found.errors:
             return 1
+        if only_check:
+            check(found.config)
+            return 0
         source = Path(request.file) if request.file else None
         result = fit(found.config, origins=found.origins, source=source)
     except UserError as error:
@@ -48,8 +55,21 @@ def _parser() -> argparse.ArgumentParser:
         prog="sat-train",
         description="Train the model that an experiment file describes.",
         epilog="Ctrl-C or SIGTERM ends training after the current step, with a checkpoint;"
-        " --override recover=true continues from there.",
+        " --override recover=true continues from there. `sat-train check FILE` finds out whether it"
+        " would train, and writes nothing.",
     )
+    return _with_loading(parser)
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"sat-train {CHECK}",
+        description="Find out whether an experiment would train: weights, data, one step, memory.",
+    )
+    return _with_loading(parser)
+
+
+def _with_loading(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     commandline.add_loading(parser)
     custom_code.add_flag(parser)
     return parser

@@ -59,6 +59,10 @@ class DataModule(ABC):
         """What the items of a training batch are called, for records of what went wrong."""
         return ()
 
+    def try_out(self) -> tuple[Any, str]:
+        """A training batch, made here and now, and in words how reading it went."""
+        return next(iter(self.train)), "a batch read"
+
     def record(self) -> Mapping[str, object]:
         """What the run notes of it, as JSON knows it; empty for nothing."""
         return {}
@@ -147,6 +151,14 @@ class Method(pl.LightningModule, ABC):
         Raises:
             UserError: They do not fit.
         """
+
+    def check_model(self, batch: Any) -> Mapping[str, str]:  # noqa: ANN401 - as `losses`
+        """Try what can be tried of the model without training; what was found, by label.
+
+        Raises:
+            UserError: It does not work.
+        """
+        return {}
 
     def next_words(self, experiment: Experiment, *, config: Path, latest: Path) -> Sequence[str]:
         """A command to run after training: training on, for twice as long.

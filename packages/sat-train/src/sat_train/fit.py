@@ -27,10 +27,28 @@ def fit(
     Raises:
         UserError: Something has to be corrected first.
     """
-    found = sat_config.validate(experiment)
-    if found.errors:
-        raise ConfigError(found.problems)
+    _require_valid(experiment)
     # Torch from here on: whoever made a mistake in a configuration need not wait for it.
     from sat_train.recipe import run
 
     return run(experiment, origins=origins or {}, source=source)
+
+
+def check(experiment: Experiment) -> None:
+    """Find out whether an experiment would train, say what was found, and write nothing.
+
+    Weights are opened, data is tried, and one step is taken and forgotten.
+
+    Raises:
+        UserError: It would not.
+    """
+    _require_valid(experiment)
+    from sat_train import recipe
+
+    recipe.check(experiment)
+
+
+def _require_valid(experiment: Experiment) -> None:
+    found = sat_config.validate(experiment)
+    if found.errors:
+        raise ConfigError(found.problems)

@@ -11,6 +11,7 @@ from sat_train import runtime
 from sat_train.callbacks.build import Callbacks, build_callbacks
 from sat_train.callbacks.signals import requeue
 from sat_train.lock import locked
+from sat_train.preflight import preflight
 from sat_train.prepare import Prepared, prepare
 from sat_train.record import Record, load_record, next_sequence, now
 from sat_train.report import Report
@@ -33,6 +34,8 @@ def run(
             report.nothing_left(resume.path, step=resume.step)
             return RunResult(resume.path.parent.parent, resume.path, resume.step)
         ready = prepare(experiment, resume=resume, report=report)
+        if experiment.preflight and resume is None:
+            report.facts(preflight(ready))
         report.started(
             ready.facts(),
             run=ready.run.path,
@@ -47,6 +50,20 @@ def run(
         result = _result(ready, callbacks)
         _close(ready, callbacks, result, report=report, seconds=time.monotonic() - started)
         return result
+
+
+def check(experiment: Experiment) -> None:
+    """Find out whether an experiment would train, say what was found, and write nothing.
+
+    Raises:
+        UserError: It would not.
+    """
+    report = Report()
+    runtime.set_flags(experiment.runtime)
+    with runtime.quiet():
+        ready = prepare(experiment, resume=None, report=report)
+        report.facts({**preflight(ready), **ready.facts()})
+    report.line("\nthe first step would work")
 
 
 @contextmanager

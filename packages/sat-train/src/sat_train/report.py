@@ -33,12 +33,16 @@ class Report:
         for line in rest:
             self.line(f"{'':<{LABEL_WIDTH}} {line}")
 
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Write several labelled lines."""
+        for label, text in facts.items():
+            self.fact(label, text)
+
     def started(
         self, facts: Mapping[str, str], *, run: Path, resumed: str | None, changes: str
     ) -> None:
         """Say what is about to be trained, with what, and where it goes."""
-        for label, text in facts.items():
-            self.fact(label, text)
+        self.facts(facts)
         if resumed is not None:
             self.fact("resumed", resumed)
         if changes:

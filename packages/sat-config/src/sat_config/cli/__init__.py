@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sat_config.commandline import join_overrides
 
-COMMANDS = ("init", "validate", "show", "diff", "schema", "migrate")
+COMMANDS = ("init", "validate", "show", "explain", "diff", "schema", "migrate")
 """Each a module here; only that of the command at hand is imported."""
 
 

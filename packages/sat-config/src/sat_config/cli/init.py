@@ -63,8 +63,10 @@ def _write(name: str, file: str) -> int:
     except OSError as error:
         print(f"{file}: cannot be written: {error.strerror}", file=sys.stderr)
         return 1
-    marked = "change the lines marked <-, then " if "<-" in text else ""
-    print(f"{file}: written; next: {marked}sat-config validate {file}")
+    print(f"{file}: written")
+    print("next: change the lines marked <-, then" if "<-" in text else "next:")
+    for command in re.findall(r"^#   (sat-.+?)  +#", text, re.MULTILINE):
+        print(f"  {command}")
     return 0
 
 

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from sat_config import commandline, encode, errors, loading
 
@@ -11,7 +13,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type
     """Enter the command."""
     parser = commands.add_parser("show", help="print the resolved experiment")
     parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--format", choices=("toml", "json"), default="toml")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text is TOML")
     parser.add_argument("--origins", action="store_true", help="who set each value, instead")
     commandline.add_overriding(parser)
     parser.set_defaults(run=run)
@@ -25,10 +27,17 @@ def run(arguments: argparse.Namespace) -> int:
     if report.config is None:
         return 1
     if arguments.origins:
-        origins = report.origins
-        width = max(map(len, origins))
-        for path, origin in origins.items():
-            print(f"{path:<{width}}  {origin}")
+        _print_origins(report.origins, as_json=arguments.format == "json")
     else:
-        sys.stdout.write(encode.dumps(report.config, arguments.format))
+        format: Literal["toml", "json"] = "json" if arguments.format == "json" else "toml"
+        sys.stdout.write(encode.dumps(report.config, format))
     return 0
+
+
+def _print_origins(origins: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(origins)).decode() + "\n")
+        return
+    width = max(map(len, origins))
+    for path, origin in origins.items():
+        print(f"{path:<{width}}  {origin}")

@@ -2,6 +2,10 @@
 
 Where the channels of each moment lie side by side (`channels_last`), a processor convolves faster,
 most of all in bfloat16; torch has that order for two axes only, so the second has length one here.
+
+Where there are far more weights than samples, as next to the latents, a processor spends its time
+on reordering the weights before it convolves. There, convolutions that change the length are
+written as the one matrix product that they are.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +15,9 @@ from contextlib import contextmanager
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+WEIGHTS_PER_FRAME = 1 << 14
+"""From how many weights per frame of the shorter side on a matrix product is faster."""
 
 
 class TimeConvolution(ABC):
@@ -66,6 +73,8 @@ def conv1d(
     dilation: int,
 ) -> Float[Tensor, "b c2 t2"]:
     """`torch.nn.functional.conv1d`; the result lies in memory as `x` does."""
+    if stride > 1 and dilation == 1 and _is_heavy(weight, x, frames=x.shape[-1] // stride):
+        return _as_laid_out(x, _gathering(x, weight, bias, stride=stride, padding=padding))
     if x.stride(1) != 1:
         return functional.conv1d(x, weight, bias, stride=stride, padding=padding, dilation=dilation)
     return functional.conv2d(
@@ -86,9 +95,45 @@ def conv_transpose1d(
     stride: int,
     padding: int,
 ) -> Float[Tensor, "b c2 t2"]:
-    """`torch.nn.functional.conv_transpose1d`; the result lies in memory as `x` does."""
+    """`torch.nn.functional.conv_transpose1d`; as `conv1d`."""
+    if weight.shape[-1] == 2 * stride and _is_heavy(weight, x, frames=x.shape[-1]):
+        return _as_laid_out(x, _overlapping(x, weight, bias, padding=padding))
     if x.stride(1) != 1:
         return functional.conv_transpose1d(x, weight, bias, stride=stride, padding=padding)
     return functional.conv_transpose2d(
         x.unsqueeze(2), weight.unsqueeze(2), bias, stride=(1, stride), padding=(0, padding)
     ).squeeze(2)
+
+
+def _is_heavy(weight: Tensor, x: Tensor, *, frames: int) -> bool:
+    return x.device.type == "cpu" and weight.numel() >= WEIGHTS_PER_FRAME * frames
+
+
+def _as_laid_out(x: Tensor, result: Tensor) -> Tensor:
+    return result if x.stride(1) == 1 else result.contiguous()
+
+
+def _gathering(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int
+) -> Tensor:
+    """A convolution, where a row of a matrix holds all that a result sees."""
+    seen = functional.pad(x, (padding, padding)).unfold(-1, weight.shape[-1], stride)
+    rows = seen.transpose(1, 2)  # b t2 c k
+    if weight.stride(1) == 1:
+        rows, weight = rows.mT, weight.mT
+    return functional.linear(rows.flatten(2), weight.flatten(1), bias).mT
+
+
+def _overlapping(x: Tensor, weight: Tensor, bias: Tensor | None, *, padding: int) -> Tensor:
+    """A transposed convolution, where each frame becomes two strides of samples."""
+    _, channels, taps = weight.shape
+    stride = taps // 2
+    if weight.stride(1) == 1:
+        product = (x.mT @ weight.mT.flatten(1)).view(*x.shape[::2], taps, channels)
+    else:
+        product = (x.mT @ weight.flatten(1)).view(*x.shape[::2], channels, taps).mT  # b t k c2
+    early = functional.pad(product[..., :stride, :], (0, 0, 0, 0, 0, 1))
+    late = functional.pad(product[..., stride:, :], (0, 0, 0, 0, 1, 0))
+    samples = (early + late).flatten(1, 2)  # b t2 c2
+    cut = samples[:, padding : samples.shape[1] - padding]
+    return (cut if bias is None else cut + bias).mT

@@ -27,20 +27,7 @@ class DACResidualUnit(nn.Module):
         return branch.add_(x)  # the convolution's own result is not needed again
 
 
-class DACBlock(nn.Module):
-    """Layers whose names in the state dict lie below `block`."""
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__()
-        self.block = nn.Sequential(*layers)
-
-    def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
-        """Apply the layers."""
-        result: Tensor = self.block(x)
-        return result
-
-
-class DACStage(DACBlock):
+class DACStage(nn.Module):
     """The layers of one stage, three dilated residual units among them."""
 
     def __init__(self, *layers: nn.Module, width: int, up: int = 1, down: int = 1) -> None:
@@ -52,7 +39,8 @@ class DACStage(DACBlock):
             up: Factor by which the stage lengthens.
             down: Factor by which it shortens.
         """
-        super().__init__(*layers)
+        super().__init__()
+        self.block = nn.Sequential(*layers)
         self.width, self.up, self.down = width, up, down
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:

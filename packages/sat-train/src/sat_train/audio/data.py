@@ -3,17 +3,22 @@
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 import msgspec
 
 from sat_config import UserError
 from sat_config.audio.experiment import AudioExperiment
-from sat_models.data.batch import Batch, Sample
+from sat_models.data.batch import BadItem, Batch, Sample
 from sat_models.data.dataset import ItemDataset
 from sat_models.data.ledger import Ledger
 from sat_models.data.loader import BatchLoader, build_loader
+from sat_models.errors import DataError
 from sat_train.callbacks.signals import SIGNALS
 from sat_train.family import DataModule, build_datamodule
+
+TRIED_ITEMS = 8
+"""Items that are read before training starts."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,14 @@ class AudioData(DataModule):
         dataset: What they are made from.
         validation: One pass over the validation set; None without one.
         demos: What demos may be made from: validation data, or else training data.
+        batch_size: Items of a batch.
     """
 
     train: BatchLoader
     dataset: ItemDataset
     validation: BatchLoader | None
     demos: Iterable[Batch]
+    batch_size: int
 
     def describe(self) -> dict[str, str]:
         """What there is, in words, by what it is for."""
@@ -42,6 +49,21 @@ class AudioData(DataModule):
     def ids_of(self, batch: Batch) -> list[str]:
         """Dataset and path of each item."""
         return [item.id for item in batch.items]
+
+    def try_out(self) -> tuple[Batch, str]:
+        """A batch of items from all over the dataset."""
+        count = min(TRIED_ITEMS, len(self.dataset))
+        tried = [self.dataset[len(self.dataset) * index // count] for index in range(count)]
+        good = [item for item in tried if isinstance(item, Sample)]
+        reasons = [
+            f"{item.path}: {item.reason.removeprefix(f'{item.path}: ')}"
+            for item in tried
+            if isinstance(item, BadItem)
+        ]
+        if not good:
+            raise DataError("none of the items that were tried can be read:\n" + "\n".join(reasons))
+        words = [f"{len(good)} of {count} items from all over the dataset can be read", *reasons]
+        return self.dataset.stack([*islice(cycle(good), self.batch_size)]), "\n".join(words)
 
     def record(self) -> dict[str, object]:
         """Fingerprints of the datasets, and the Python files that add to them."""
@@ -104,6 +126,7 @@ def _build(
         demos=InOrder(
             dataset if validation is None else _items(validation), batch_size=experiment.batch_size
         ),
+        batch_size=experiment.batch_size,
     )
 
 

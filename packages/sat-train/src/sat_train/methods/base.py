@@ -11,8 +11,11 @@ from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.optimizer import OptimizerGroup
 from sat_config.node import Node
 from sat_models.build import load_builtin, missing_builder
+from sat_models.data.batch import AudioBatch, Batch
 from sat_models.data.dataset import ItemDataset
+from sat_models.pretransforms.base import Pretransform
 from sat_train.audio.data import AudioData
+from sat_train.audio.round_trip import describe_round_trip
 from sat_train.family import GROUP, DataModule, Method
 from sat_train.optim import build_updater
 from sat_train.steps import Part, StepSettings, Updater
@@ -56,6 +59,13 @@ class AudioMethod(Method):
         """
         assert isinstance(data, AudioData)
         self.check_dataset(data.dataset)
+
+    def check_model(self, batch: Batch) -> dict[str, str]:
+        """The round trip of a pretransform, if there is one and the batch is audio."""
+        found = [module for module in self.modules() if isinstance(module, Pretransform)]
+        if not found or not isinstance(batch, AudioBatch):
+            return {}
+        return {"pretransform": describe_round_trip(found[0], batch.audio.to(self.dtype))}
 
     def check_dataset(self, dataset: ItemDataset) -> None:
         """Compare the training data with the model, whose weights are loaded.

@@ -18,6 +18,7 @@ from sat_models.backbones.conditioning import Conditioning
 from sat_models.data.batch import Batch
 from sat_models.models.conditioned_diffusion import ConditionedDiffusionModel
 from sat_models.models.timesteps import build_timestep_sampler
+from sat_models.support import UnsupportedError
 from sat_train.audio.demo import AudioDemo
 from sat_train.methods.base import build_method
 from sat_train.methods.denoising import (
@@ -134,6 +135,11 @@ def _build(
 ) -> DenoisingMethod:
     assert isinstance(model, ConditionedDiffusionModel)
     assert isinstance(training, DiffusionCondTraining | DiffusionInpaintTraining)
+    if training.arc is not None:
+        raise UnsupportedError(
+            "this version does not act on training.arc, the adversarial post-training: leave it out"
+            " to train the model by denoising"
+        )
     keys = ("model.diffusion.config",)
     check_frames(model, sample_size=experiment.sample_size, keys=keys)
     return ConditionedMethod(

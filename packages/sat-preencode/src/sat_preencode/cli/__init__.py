@@ -1,6 +1,7 @@
 """The `sat-preencode` command."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,12 +12,17 @@ from sat_config import commandline, custom_code
 from sat_config.audio.experiment import DiffusionUncondExperiment
 from sat_config.commandline import Request
 from sat_config.errors import UserError, report
+from sat_preencode.cli.tools import TOOLS, run_tool
+from sat_preencode.share import share_in
 from sat_preencode.signals import StopSignal, stop_signals
 
 if TYPE_CHECKING:
     from sat_preencode.recipe import PreencodeResult
 
-EPILOG = "A run that was interrupted continues when the same command is given again."
+EPILOG = (
+    "A run that was interrupted continues when the same command is given again. What to do with a"
+    " finished folder: sat-preencode verify|stats FOLDER, sat-preencode merge OUTPUT FOLDER ..."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage; after a second signal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in TOOLS:
+        return run_tool(words)
     arguments, request = commandline.parse(_parser(), words)
     custom_code.take_flag(arguments, prog="sat-preencode", argv=words)
     with stop_signals() as stop:
@@ -61,12 +69,16 @@ def _run(request: Request, words: Sequence[str], stop: StopSignal) -> int:
     from sat_preencode.progress import duration
     from sat_preencode.recipe import preencode  # torch only now, when the file is known to be right
 
-    result = preencode(found.config, stop=stop)
+    share = share_in(os.environ)
+    result = preencode(found.config, share=share, stop=stop)
     there = f"{result.items} items, {duration(result.seconds)} of audio in {result.folder}"
     print(f"{there} ({result.encoded} encoded now, {result.unreadable} unreadable)")
     if stop.number is not None and not result.complete:
         print(f"stopped; continue with\n  {shlex.join(['sat-preencode', *words])}")
         return 128 + stop.number
+    if not result.complete:
+        print("this process is done; the folder is complete once the other processes are")
+        return 0
     print(f"next\n  {_next_command(found.config, request, result)}")
     return 0
 

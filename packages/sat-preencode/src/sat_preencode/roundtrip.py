@@ -1,0 +1,77 @@
+"""Latents turned back into audio and compared with what they were made from."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import sat_config
+from sat_models.audio import read_audio
+from sat_preencode.checks import preencode_table
+from sat_preencode.encoding import Encoder, load_encoder
+from sat_preencode.errors import StoreError
+from sat_preencode.progress import Reporter
+from sat_preencode.store import Entry, read_folder
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """How near an item's latents are to its audio.
+
+    Attributes:
+        id: The item.
+        error_db: Level of the difference between decoded latents and the source, against the
+            source's, in dB: lower is better.
+    """
+
+    id: str
+    error_db: float
+
+
+def decode_some(folder: Path, *, count: int, reporter: Reporter) -> Iterator[RoundTrip]:
+    """Decode items that lie evenly over a finished folder, with the weights that made them.
+
+    Raises:
+        StoreError: The folder is not finished, or the weights are others by now.
+        UserError: The weights or a source cannot be read.
+    """
+    details, entries = read_folder(folder)
+    experiment, table = preencode_table(sat_config.decode(details.config))
+    encoder = load_encoder(experiment, table, reporter=reporter)
+    if encoder.settings.autoencoder_fingerprint != details.autoencoder_fingerprint:
+        raise StoreError(
+            f"{folder} was made with weights {details.autoencoder_fingerprint}, and"
+            f" {details.checkpoint} has {encoder.settings.autoencoder_fingerprint} by now"
+        )
+    chosen = {round(at) for at in np.linspace(0, len(entries) - 1, min(count, len(entries)))}
+    for number in sorted(chosen):
+        yield _compare(folder, entries[number], encoder)
+
+
+def _compare(folder: Path, entry: Entry, encoder: Encoder) -> RoundTrip:
+    path = folder / entry.file
+    sidecar = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=dict[str, Any])
+    source = read_audio(
+        sidecar["path"],
+        start=entry.start_sample,
+        num_samples=entry.num_samples,
+        sample_rate=encoder.settings.sample_rate,
+        channels=encoder.settings.channels,
+    )
+    latents = torch.from_numpy(np.load(path, allow_pickle=False))[None]
+    with torch.inference_mode():
+        weights = next(encoder.autoencoder.parameters()).dtype
+        decoded = encoder.autoencoder.decode(latents.to(encoder.device, weights))
+    difference = decoded[0].float().cpu()[:, : source.shape[1]] - source
+    return RoundTrip(entry.id, 10 * math.log10(_power(difference) / max(_power(source), 1e-20)))
+
+
+def _power(audio: Float[Tensor, "c t"]) -> float:
+    return max(audio.square().mean().item(), 1e-20)
