@@ -34,7 +34,6 @@ class AudioExperiment(Experiment, kw_only=True, tag_field="model_type"):
     harmless_keys: ClassVar[tuple[str, ...]] = ("val_dataset", "inference")
     training_keys: ClassVar[tuple[str, ...]] = ("dataset", "training", "sample_size")
     latent_keys: ClassVar[tuple[str, ...] | None] = (
-        "model_type",
         "sample_rate",
         "audio_channels",
         "model",
