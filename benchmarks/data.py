@@ -6,9 +6,15 @@ Makes one stereo file per format, then reads crops at random places from it in t
 turns: `part` is `sat_models.audio.read_audio` on the crop; `whole` reads (and resamples) the whole
 file by the same function and cuts the crop out, which is what loaders without seeking do. One
 thread, as in a worker process; the file is in the page cache.
+
+    python benchmarks/data.py --files 100000
+
+measures instead how long a dataset of so many short files takes to be built, for the first time
+(each is opened) and again (what was learnt is kept).
 """
 
 import argparse
+import os
 import platform
 import statistics
 import tempfile
@@ -21,7 +27,10 @@ import numpy as np
 import soundfile
 import torch
 
+from sat_config.audio.dataset import AudioDirNode, Folder
 from sat_models.audio import probe, read_audio, write_audio
+from sat_models.data.build import build_dataset
+from sat_models.data.ledger import Ledger
 
 SOURCE_RATE = 44_100
 TARGET_RATES = (44_100, 48_000)
@@ -34,7 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=180.0, help="length of the files")
     parser.add_argument("--crop", type=int, default=65_536, help="samples per crop")
+    parser.add_argument("--files", type=int, help="measure the start over so many files instead")
     arguments = parser.parse_args()
+    if arguments.files is not None:
+        measure_start(arguments.files)
+        return
     if arguments.crop >= arguments.seconds * SOURCE_RATE:
         parser.error("--crop must be shorter than the files")
     torch.set_num_threads(1)
@@ -49,6 +62,33 @@ def main() -> None:
             write_audio(path, make_audio(arguments.seconds), sample_rate=SOURCE_RATE)
             for rate in TARGET_RATES:
                 print(f"{suffix:<6}{rate:>10}" + compare(path, crop=arguments.crop, rate=rate))
+
+
+def measure_start(count: int) -> None:
+    """Build a dataset of `count` files of a tenth of a second twice, and print both times."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SAT_CACHE_DIR"] = f"{folder}/cache"
+        first = Path(folder) / "music" / "000" / "000000.wav"
+        write_audio(first, make_audio(0.1), sample_rate=SOURCE_RATE)
+        content = first.read_bytes()
+        for number in range(1, count):
+            path = first.parents[1] / f"{number // 1000:03d}" / f"{number:06d}.wav"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        node = AudioDirNode(datasets=(Folder(id="music", path=str(first.parents[1])),))
+        for what in ("first start", "second start"):
+            began = time.perf_counter()
+            dataset = build_dataset(
+                node,
+                sample_rate=SOURCE_RATE,
+                sample_size=2048,
+                channels=2,
+                seed=0,
+                training=True,
+                ledger=Ledger(None, on_bad_file="error"),
+            )
+            seconds = time.perf_counter() - began
+            print(f"{what}: {len(dataset)} files in {seconds:.1f} s")
 
 
 def make_audio(seconds: float) -> torch.Tensor:

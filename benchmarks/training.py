@@ -1,13 +1,14 @@
 """Steps per second of training, ours over stable-audio-tools' wrappers, alternating.
 
 Both train the same networks on the same batches in Lightning's own loop, in one process, without
-demos and checkpoints. Run it with a Python that has stable-audio-tools 0.0.19, our packages on its path:
+demos and checkpoints. Run it with a Python that has stable-audio-tools 0.0.19, our packages on its
+path:
 
     PYTHONPATH=$(echo packages/*/src | tr ' ' :) python benchmarks/training.py
 
 Without stable-audio-tools it measures ours alone. The language model is ours alone in any case:
-that of stable-audio-tools 0.0.19 stops in its first forward pass. Each round takes `--steps` steps of
-each; the figure is the median over all steps but the first two of a round.
+that of stable-audio-tools 0.0.19 stops in its first forward pass. Each round takes `--steps` steps
+of each; the figure is the median over all steps but the first two of a round.
 """
 
 import argparse

@@ -127,7 +127,7 @@ def test_tables_of_free_keys_are_compared_by_key(toy):
 def test_documents_of_another_kind_compare_what_they_share(toy):
     other = sat_config.decode({"toy_type": "other", "seed": 1})
     assert lines(sat_config.decode(GOOD), other) == [
-        'toy_type: "plain" -> "other"  (changes the architecture, invalidates latents)',
+        'toy_type: "plain" -> "other"  (changes the architecture)',
         "seed: 42 -> 1  (needs a restart)",
     ]
 

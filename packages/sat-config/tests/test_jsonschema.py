@@ -119,3 +119,12 @@ def test_documents_have_schemas_of_their_own(document):
     assert errors({"learning_rat": 1}, schemas["training"])
     assert errors({"batch_size": 3}, schemas["layer"]) == []
     assert errors({"batch_size": 3}, schemas["experiment"])
+
+
+@pytest.mark.parametrize("tag", list(registry.current().roots()[0].members))
+def test_every_kind_of_document_may_include_others(tag):
+    layer = {"model_type": tag, "include": ["a.toml"], "overrides": ["seed=1"]}
+    assert errors(layer, jsonschema.document_schema("layer")) == []
+    assert errors(
+        {**layer, "training": {"teacher_model": layer}}, jsonschema.document_schema("layer")
+    )

@@ -153,7 +153,10 @@ def test_window_limits_what_a_layer_sees():
 
 
 def test_recomputed_activations_give_the_same_gradients():
-    dit = build(CROSS, GLOBAL, PREPEND, {"global_cond_type": "adaLN", "input_concat_dim": 2})
+    options = {"global_cond_type": "adaLN", "input_concat_dim": 2, "checkpointing": True}
+    dit = build(CROSS, GLOBAL, PREPEND, options)
+    assert dit.model.transformer.recompute
+    assert not build().model.transformer.recompute
     (x, t), conditioning = inputs(), everything()
 
     def gradients(recompute):

@@ -274,7 +274,7 @@ def test_settings_without_effect_and_missing_ones_are_refused(model_type, settin
     [
         ({"conditioning": PROMPT * 2}, "has 2 entries for 1 clips: give one for all of them, or"),
         ({"conditioning": ()}, r"wants to know 'prompt' of a clip, .*\[\{ prompt = \.\.\. \}\]"),
-        ({"conditioning": ({"promt": "jazz"},)}, "has 'promt', .* did you mean 'prompt'"),
+        ({"conditioning": ({"prompd": "jazz"},)}, "has 'prompd', .* did you mean 'prompt'"),
         ({"negative_conditioning": ({"mood": 1},)}, "negative_conditioning has 'mood', which"),
         ({"negative_conditioning": PROMPT * 3}, "negative_conditioning has 3 entries for 1"),
     ],

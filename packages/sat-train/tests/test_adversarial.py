@@ -140,7 +140,7 @@ def test_encoder_gets_no_gradients_once_the_warmup_is_over(document, monkeypatch
 def test_discriminator_gives_no_gradient_to_the_autoencoder(document):
     method = build(document)
     model, critic = method.parts
-    with method._only(critic):
+    with method.only(critic):
         method.losses(batch(), critic).total.backward()
     assert all(weight.grad is None for weight in model.weights())
     assert all(weight.grad is not None for weight in critic.weights())
@@ -149,7 +149,7 @@ def test_discriminator_gives_no_gradient_to_the_autoencoder(document):
 def test_autoencoder_step_gives_no_gradient_to_the_discriminator(document):
     method = build(document)
     model, critic = method.parts
-    with method._only(model):
+    with method.only(model):
         method.losses(batch(), model).total.backward()
     assert all(weight.grad is None for weight in critic.weights())
     assert all(weight.requires_grad for weight in critic.weights())

@@ -130,3 +130,55 @@ def test_r3_r7_a_fourth_type_needs_no_edit_elsewhere(write):
     finally:
         current().restore(before)
         entry.closed_by = closed
+
+
+TINY = {
+    "lstm": {"hidden_size": 8, "num_layers": 1},
+    "xlstm": {"embedding_dim": 8, "num_blocks": 2, "slstm_at": [1], "context_length": 16},
+    "transformer": {"d_model": 8, "num_heads": 2, "num_layers": 1, "ff_dim": 8, "max_length": 16},
+}
+OTHERS = {
+    "lstm": {"hidden_size": 12, "num_layers": 2, "bidirectional": True, "dropout": 0.5},
+    "xlstm": {"embedding_dim": 12, "num_blocks": 3, "slstm_at": [0], "dropout": 0.5},
+    "transformer": {
+        "d_model": 12,
+        "num_heads": 4,
+        "num_layers": 2,
+        "ff_dim": 12,
+        "dropout": 0.5,
+        "activation": "relu",
+        "norm_first": False,
+        "positional": "learned",
+        "pool": "mean",
+    },
+}
+
+
+@pytest.mark.parametrize("section", OTHERS)
+def test_what_a_change_does_is_declared_as_it_is(section):
+    def build(**change):
+        name = {"lstm": "TrafficLSTM", "xlstm": "TrafficXLSTM"}.get(section, "Transformer")
+        network = {**TINY[section], **change}
+        config = sat_config.decode({"model": {"name": name, section: network}})
+        torch.manual_seed(0)
+        return config, build_model(config).eval()
+
+    x = torch.randn(2, 12, 3)
+    before, model = build()
+    for key, value in OTHERS[section].items():
+        after, changed = build(**{key: value})
+        (found,) = sat_config.diff(before, after)
+        same_weights = [(k, v.shape) for k, v in model.state_dict().items()] == [
+            (k, v.shape) for k, v in changed.state_dict().items()
+        ]
+        assert found.path == ("model", section, key)
+        assert same_weights == (found.effect != "architecture"), key
+        if same_weights:
+            changed.load_state_dict(model.state_dict())
+            equal = torch.allclose(model(x), changed(x))
+            assert equal == (key == "dropout"), key
+
+
+def test_another_model_is_another_architecture(layers):
+    found = sat_config.diff(resolve(layers, "lstm"), resolve(layers, "transformer"))
+    assert [change.consequence for change in found] == ["changes the architecture"]

@@ -99,6 +99,8 @@ def _structs(
     old, new = (_tag(type(node), family) for node in (before, after))
     if family is not None and family.canonical(old) != family.canonical(new):
         label = _WEIGHTS if _has_weights(before) or _has_weights(after) else _FUNCTION
+        if family.is_root:  # one that declares none has no latents
+            place = place._replace(latents=bool(_declared(type(after), "latent_keys")))
         yield _change((*path, *family.tag_path), old, new, label, place)
     for key, field in _attributes(_common(type(before), type(after))).items():
         inner = _below(type(after), key, place)

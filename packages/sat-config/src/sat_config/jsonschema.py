@@ -108,7 +108,7 @@ class _Writer:
         self.layer = layer
         self.left_out: set[str] = set()
         self.definitions: dict[str, Json] = {}
-        self.names: dict[type, str] = {}
+        self.names: dict[tuple[type, bool], str] = {}
 
     # ------------------------------------------------------------------------------- structures
 
@@ -121,8 +121,8 @@ class _Writer:
     def family(self, family: Family) -> Json:
         """A reference to the definition of a tagged union."""
         name = family.base.__name__
-        if family.base not in self.names:
-            self.names[family.base] = name
+        if (family.base, False) not in self.names:
+            self.names[family.base, False] = name
             self.definitions[name] = {}
             self.definitions[name] = self.union(family)
         return {"$ref": f"#/$defs/{name}"}
@@ -147,12 +147,15 @@ class _Writer:
 
     def member(self, cls: type[msgspec.Struct], *, root: bool = False) -> Json:
         """A reference to the definition of one Struct, which is written if it is new."""
-        if cls not in self.names:
-            name = cls.__name__ if cls.__name__ not in self.definitions else _full_name(cls)
-            self.names[cls] = name
+        if (cls, root) not in self.names:
+            family = registry.current().family_of(cls)
+            nested = family is not None and family.is_root and not root
+            name = f"Nested{cls.__name__}" if nested else cls.__name__
+            name = name if name not in self.definitions else _full_name(cls)
+            self.names[cls, root] = name
             self.definitions[name] = {}  # entered first: a Struct can contain itself
             self.definitions[name] = self.struct(cls, root=root)
-        return {"$ref": f"#/$defs/{self.names[cls]}"}
+        return {"$ref": f"#/$defs/{self.names[cls, root]}"}
 
     def struct(self, cls: type[msgspec.Struct], *, root: bool) -> Json:
         """One closed table."""

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import torch
+from fakes import fake_module
 from torch import nn
 
 from sat_config.audio.conditioner import T5_WIDTHS
@@ -85,9 +86,9 @@ def modules():
         get_verbosity=lambda: 0, set_verbosity_error=lambda: None, set_verbosity=lambda _: None
     )
     return {
-        "g2p_en": SimpleNamespace(G2p=Phonemes),
-        "laion_clap": SimpleNamespace(CLAP_Module=Clap),
-        "transformers": SimpleNamespace(
+        "g2p_en": fake_module(G2p=Phonemes),
+        "laion_clap": fake_module(CLAP_Module=Clap),
+        "transformers": fake_module(
             logging=quiet,
             AutoTokenizer=SimpleNamespace(from_pretrained=lambda name, **_: Tokenizer(name)),
             T5EncoderModel=SimpleNamespace(

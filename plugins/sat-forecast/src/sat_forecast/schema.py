@@ -53,7 +53,15 @@ class ForecastData(Node, kw_only=True):
         calendar_features: Whether time of day and of week are further inputs.
     """
 
-    harmless_keys: ClassVar[tuple[str, ...]] = ()
+    training_keys: ClassVar[tuple[str, ...]] = (
+        "source",
+        "path",
+        "stride",
+        "split",
+        "normalization_method",
+        "fill_missing",
+        "selected_vdids",
+    )
 
     source: Literal["synthetic", "file"] = "synthetic"
     path: InputPath | None = None
@@ -97,6 +105,8 @@ class Network(Node, kw_only=True):
         batch_first: Whether the batch is the first axis of a tensor, as it is everywhere here.
     """
 
+    weight_keys: ClassVar[tuple[str, ...]] = ("input_size", "output_size", "prediction_length")
+
     input_size: Positive
     output_size: Positive
     sequence_length: Positive
@@ -113,6 +123,9 @@ class LSTMNetwork(Network, kw_only=True):
         dropout: Share of activations that is dropped between layers, and in the head.
         bidirectional: Whether a second stack reads the steps backwards.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("hidden_size", "num_layers", "bidirectional")
+    training_keys: ClassVar[tuple[str, ...]] = ("dropout",)
 
     hidden_size: Annotated[int, Meta(ge=2)] = 128
     num_layers: Positive = 2
@@ -132,6 +145,10 @@ class XLSTMNetwork(Network, kw_only=True):
         context_length: Most steps that a block can see.
         dropout: Share of the embedding that is dropped.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = ("embedding_dim", "num_blocks", "slstm_at")
+    training_keys: ClassVar[tuple[str, ...]] = ("dropout",)
+    harmless_keys: ClassVar[tuple[str, ...]] = ("slstm_backend", "hidden_size")
 
     embedding_dim: Annotated[int, Meta(ge=4, multiple_of=4)] = 128
     hidden_size: Positive | None = None
@@ -157,6 +174,15 @@ class TransformerNetwork(Network, kw_only=True):
         max_length: Most steps that it can see.
         pool: What the head reads: the last step, or the mean over all.
     """
+
+    weight_keys: ClassVar[tuple[str, ...]] = (
+        "d_model",
+        "num_layers",
+        "ff_dim",
+        "norm_first",
+        "positional",
+    )
+    training_keys: ClassVar[tuple[str, ...]] = ("dropout",)
 
     d_model: Positive = 128
     num_heads: Positive = 8

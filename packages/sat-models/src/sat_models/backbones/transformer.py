@@ -69,7 +69,7 @@ def build_transformer(
         positions=_build_positions(options),
         num_memory_tokens=options.num_memory_tokens,
         modulated=modulated,
-        recompute=False,
+        recompute=options.checkpointing,
     )
 
 

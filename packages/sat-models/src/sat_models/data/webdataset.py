@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sat_config.audio.dataset import ShardFolder, WebDatasetNode
+from sat_config.audio.dataset import S3Node, ShardFolder, WebDatasetNode
 from sat_models.audio import AudioBytes, AudioInfo, probe
 from sat_models.data.audio_dir import check_ids
 from sat_models.data.build import build_dataset
@@ -144,6 +144,9 @@ def build_webdataset(
         training=training,
         order=ByShard(sizes, resampled=node.resampled_shards),
     )
+
+
+build_dataset.register(S3Node, build_webdataset)
 
 
 def _build_latents(

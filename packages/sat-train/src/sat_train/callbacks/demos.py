@@ -62,7 +62,7 @@ class Demos(StepCallback):
             log.exception("no demo at step %d; training goes on", trainer.global_step)
 
     def _log(self, trainer: pl.Trainer, folder: Path) -> None:
-        files = {title_of(path): path for path in sorted(folder.iterdir())}
+        files = {title_of(path): path for path in sorted(folder.glob("*"))}
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.log_files(files, step=trainer.global_step)
