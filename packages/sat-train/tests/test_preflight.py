@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -99,3 +105,21 @@ def test_live_memory_counts_what_is_alive():
         assert live.current == 4000
         del view
     assert live.current == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_estimate_is_near_what_a_real_step_takes(tmp_path):
+    script = Path(__file__).with_name("memory_of_a_step.py")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        # Freed memory goes back at once, so that each model is measured for itself.
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [each["model"] for each in found] == ["vae", "transformer", "unet"]
+    for each in found:
+        assert each["estimate"] == pytest.approx(each["real"], rel=0.2), each

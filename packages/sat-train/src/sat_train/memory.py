@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -91,6 +92,26 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.current -= size
 
 
+class WithoutContents(TorchFunctionMode):
+    """Lets torch's Sobol sequences be drawn though their kernels would look at numbers."""
+
+    def __torch_function__(
+        self,
+        func: Any,  # noqa: ANN401 - torch's signature
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run a function, or stand in for one of those."""
+        name = getattr(func, "__name__", "")
+        if not name.startswith("_sobol_engine_"):
+            return func(*args, **(kwargs or {}))
+        if name != "_sobol_engine_draw":
+            return args[0]
+        state, count, _, dimension = args[:4]
+        return state.new_empty((count, dimension), dtype=torch.float32), state
+
+
 def estimate_memory(
     experiment: Experiment,
     batch: Any,  # noqa: ANN401 - a family's own batches
@@ -108,7 +129,8 @@ def estimate_memory(
         Exception: Whatever a model raises that cannot do without the content of its tensors.
     """
     live = LiveMemory()
-    with FakeTensorMode(allow_non_fake_inputs=True), live, trainer.strategy.root_device:
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with fake, live, trainer.strategy.root_device, WithoutContents():
         method = build_training(experiment, model=build_model(experiment))
         method.trainer = trainer
         weights = live.current

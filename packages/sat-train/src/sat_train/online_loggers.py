@@ -123,6 +123,7 @@ class CometLogger(RunLogger):
 
     def _open(self) -> Any:  # noqa: ANN401 - a class of an extra
         if self._experiment is None:
+            (self.run.logs / "comet").mkdir(parents=True, exist_ok=True)
             self._experiment = self.comet.start(
                 online=self.online,
                 project_name=self.experiment_config.project or self.experiment_config.name,

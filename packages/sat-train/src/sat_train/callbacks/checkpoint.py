@@ -132,7 +132,7 @@ class Checkpoints(StepCallback):
     def judge(self, step: int, figure: float) -> None:
         """Remember a step by its headline figure, if it has a checkpoint and is the best so far."""
         best = math.inf if self.best is None else self.best[1]
-        if step == self._saved and figure < best:
+        if step == self._saved > 0 and figure < best:
             self.best = step, figure
 
     def on_save_checkpoint(
