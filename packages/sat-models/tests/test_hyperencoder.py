@@ -7,6 +7,7 @@ from torch import nn
 import sat_config
 from sat_config.errors import UserError
 from sat_models.build import build_model
+from sat_models.layers import tiles
 from sat_models.layers.feed_forward import TokenConv
 from sat_models.layers.spectral_norm import SpectralNormConv1d
 from sat_models.layers.weight_norm import same_length_conv
@@ -182,6 +183,16 @@ def test_chunks_are_decoded_with_the_weights_of_the_whole():
     model, z = build(), latents(frames=100)
     chunked = decode_in_chunks(model, z, chunk=50, overlap=44)
     torch.testing.assert_close(chunked, model.decode(z), rtol=1e-4, atol=1e-5)
+
+
+def test_pieces_that_stay_in_the_cache_see_the_weights_of_their_items(monkeypatch):
+    model, z = build(layers="all"), latents(frames=200)
+    whole = model.decode(z).detach()
+    monkeypatch.setattr(tiles, "PIECE_BYTES", 1)
+    monkeypatch.setattr(tiles, "MARGINS_PER_PIECE", 1)
+    with torch.no_grad():
+        pieces = model.decode(z)
+    torch.testing.assert_close(pieces, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_codes_decode_with_the_weights_of_their_latents():

@@ -90,7 +90,7 @@ def test_folded_layer_gives_the_same_output_with_plain_names(ours, theirs):
     x = torch.randn(2, 3, 16)
     folded = fold_weight_norm(own)
     torch.testing.assert_close(folded(x), own(x), rtol=0, atol=0)
-    assert type(folded) is type(theirs())
+    assert isinstance(folded, type(theirs()))
     assert set(folded.state_dict()) == {"weight", "bias"}
 
 

@@ -5,17 +5,20 @@ The recorded calls are evaluated, with our functions in place of those they name
 
 import random
 import re
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import golden
 import pytest
+import soundfile
 import torch
 
 import sat_config
-from sat_models.audio import AudioInfo
+from sat_config.audio.dataset import AudioDirNode, Folder
 from sat_models.build import build_model
-from sat_models.data import audio_dir
+from sat_models.data import audio_dir, crops
+from sat_models.data.order import Shuffled
 from sat_models.prepare import fit_length, mix_channels, prepare_audio, prepare_batch
 
 CASES = golden.cases("audio")
@@ -35,27 +38,22 @@ def crop_of_a_dataset(size, sample_rate):
     """A crop of a folder that holds one file, at the place that Python's generator draws."""
 
     def crop(audio):
-        total = audio.shape[-1]
+        channels, total = audio.shape
         offset = random.randint(0, total - size) if total > size else 0
         place = (offset + 0.5) / max(total - size + 1, 1)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(audio_dir, "item_draws", lambda seed, draw, count: (place, 1.0))
-            patch.setattr(
-                audio_dir,
-                "read_audio",
-                lambda path, start, num_samples, **_: audio[:, start : start + num_samples],
-            )
-            info = AudioInfo(total, sample_rate, audio.shape[0])
-            dataset = audio_dir.AudioDirDataset(
-                [(audio_dir.AudioFile("d", Path("/"), "a.wav"), info)],
-                sample_rate=sample_rate,
-                sample_size=size,
-                channels=audio.shape[0],
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            soundfile.write(Path(folder, "a.wav"), audio.T.numpy(), sample_rate, subtype="FLOAT")
+            patch.setattr(crops, "item_draws", lambda seed, draw, count: (place, 1.0, 0.5))
+            node = AudioDirNode(datasets=(Folder(id="d", path=folder),))
+            form = crops.Form(sample_rate=sample_rate, sample_size=size, channels=channels)
+            found = crops.AudioCrops(
+                audio_dir.find_audio(node),
+                node=node,
+                form=form,
                 seed=0,
-                random_crop=True,
-                phase_flip=0.0,
-            )
-            found = dataset[0]
+                training=False,
+                order=Shuffled(1),
+            )[0]
         whole, item = max(total, size), found.item
         shares = [item.start_sample / whole, (item.start_sample + size) / whole]
         facts = [*shares, item.seconds_start, item.seconds_total]

@@ -12,6 +12,7 @@ from sat_config.errors import UserError, report
 from sat_train.fit import check, fit
 
 CHECK = "check"
+REPORT = "report"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2, for wrong usage.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [REPORT]:
+        return _report(words[1:])
     only_check = words[:1] == [CHECK]
     parser = _check_parser() if only_check else _parser()
     arguments, request = commandline.parse(parser, words[only_check:])
@@ -56,9 +59,33 @@ def _parser() -> argparse.ArgumentParser:
         description="Train the model that an experiment file describes.",
         epilog="Ctrl-C or SIGTERM ends training after the current step, with a checkpoint;"
         " --override recover=true continues from there. `sat-train check FILE` finds out whether it"
-        " would train, and writes nothing.",
+        " would train, and writes nothing; `sat-train report RUN...` puts runs on one page.",
     )
     return _with_loading(parser)
+
+
+def _report(words: Sequence[str]) -> int:
+    """Write the page of a run, or one that compares several."""
+    parser = argparse.ArgumentParser(
+        prog=f"sat-train {REPORT}",
+        description="Write the page of a run anew, or one page that compares several runs.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--out",
+        default="comparison.html",
+        metavar="FILE",
+        help="where several runs are compared; comparison.html if left out",
+    )
+    request = parser.parse_args(words)
+    from sat_train.page.compare import write_comparison  # takes torch along
+
+    try:
+        print(write_comparison([Path(run) for run in request.runs], Path(request.out)))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _check_parser() -> argparse.ArgumentParser:

@@ -97,6 +97,11 @@ class RunFolder:
         """How far the run is, for machines."""
         return self.path / RECORD
 
+    @property
+    def page(self) -> Path:
+        """What the run says of itself, for people."""
+        return self.path / "report.html"
+
     def checkpoint(self, step: int, *, rescue: bool = False) -> Path:
         """The checkpoint of a step.
 

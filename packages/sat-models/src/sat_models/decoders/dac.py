@@ -10,10 +10,13 @@ from torch.nn import functional
 
 from sat_config.audio.decoder import DACDecoderNode
 from sat_models.decoders.base import Decoder, build_decoder
-from sat_models.layers.dac import DACBlock, dac_residual_units
+from sat_models.layers.dac import DACStage, dac_residual_units
 from sat_models.layers.residual import strided_conv_transpose
 from sat_models.layers.snake import LinearSnake
+from sat_models.layers.tiles import in_pieces
 from sat_models.layers.weight_norm import same_length_conv
+
+OUTER_TAPS = 7
 
 
 class DACDecoder(Decoder):
@@ -42,36 +45,42 @@ class DACDecoder(Decoder):
         self.hop_length = math.prod(strides)
         widths = [width // 2**stage for stage in range(len(strides) + 1)]
         stages = [
-            DACBlock(
+            DACStage(
                 LinearSnake(before),
                 strided_conv_transpose(before, after, stride=stride),
                 *dac_residual_units(after),
+                width=after,
+                up=stride,
             )
             for (before, after), stride in zip(pairwise(widths), strides, strict=True)
         ]
         self.decoder = _Model(
-            same_length_conv(latent_dim, width, kernel_size=7, dilation=1, bias=True),
+            same_length_conv(latent_dim, width, kernel_size=OUTER_TAPS, dilation=1, bias=True),
             *stages,
             LinearSnake(widths[-1]),
-            same_length_conv(widths[-1], out_channels, kernel_size=7, dilation=1, bias=True),
+            same_length_conv(
+                widths[-1], out_channels, kernel_size=OUTER_TAPS, dilation=1, bias=True
+            ),
             nn.Tanh(),
+            last_width=widths[-1],
         )
 
     def forward(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b c t"]:
         """Decode latents."""
         samples = latents.shape[-1] * self.hop_length
         signal: Tensor = self.decoder(latents)
-        return functional.pad(signal, (0, samples - signal.shape[-1]))
+        return functional.pad(signal, (0, samples - signal.shape[-1])).contiguous()
 
 
 class _Model(nn.Module):
-    def __init__(self, *layers: nn.Module) -> None:
+    def __init__(self, *layers: nn.Module, last_width: int) -> None:
         super().__init__()
         self.model = nn.Sequential(*layers)
+        self.last_width = last_width
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.model(x)
-        return result
+        stages, last = self.model[:-3], self.model[-3:]
+        return in_pieces(last, stages(x), width=self.last_width, reach=OUTER_TAPS // 2)
 
 
 @build_decoder.register

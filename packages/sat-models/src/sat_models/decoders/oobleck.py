@@ -10,11 +10,16 @@ from torch.nn import functional
 from sat_config.audio.decoder import OobleckDecoderNode
 from sat_models.decoders.base import Decoder, build_decoder
 from sat_models.layers.residual import (
+    REACH,
+    activation_reach,
     make_activation,
     residual_units,
     strided_conv_transpose,
 )
+from sat_models.layers.tiles import in_pieces
 from sat_models.layers.weight_norm import WeightNormConv1d, same_length_conv
+
+OUTER_TAPS = 7
 
 
 class OobleckDecoder(Decoder):
@@ -61,19 +66,24 @@ class OobleckDecoder(Decoder):
             _Stage(before, after, stride=stride, snake=snake, antialias=antialias, nearest=nearest)
             for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         ]
+        self.last_width = widths[-1]
+        self.last_reach = OUTER_TAPS // 2 + activation_reach(antialias=antialias)
         self.layers = nn.Sequential(
-            same_length_conv(latent_dim, widths[0], kernel_size=7, dilation=1, bias=True),
+            same_length_conv(latent_dim, widths[0], kernel_size=OUTER_TAPS, dilation=1, bias=True),
             *stages,
             make_activation(widths[-1], snake=snake, antialias=antialias),
-            same_length_conv(widths[-1], out_channels, kernel_size=7, dilation=1, bias=False),
+            same_length_conv(
+                widths[-1], out_channels, kernel_size=OUTER_TAPS, dilation=1, bias=False
+            ),
             nn.Tanh() if final_tanh else nn.Identity(),
         )
 
     def forward(self, latents: Float[Tensor, "b d l"]) -> Float[Tensor, "b c t"]:
         """Decode latents."""
         samples = latents.shape[-1] * self.hop_length
-        signal: Tensor = self.layers(latents)
-        return functional.pad(signal, (0, samples - signal.shape[-1]))
+        stages, last = self.layers[:-3], self.layers[-3:]
+        signal = in_pieces(last, stages(latents), width=self.last_width, reach=self.last_reach)
+        return functional.pad(signal, (0, samples - signal.shape[-1])).contiguous()
 
 
 class _Stage(nn.Module):
@@ -88,6 +98,8 @@ class _Stage(nn.Module):
         nearest: bool,
     ) -> None:
         super().__init__()
+        self.out_channels, self.stride = out_channels, stride
+        self.reach = REACH + stride * activation_reach(antialias=antialias)
         upsample = _nearest_conv if nearest else strided_conv_transpose
         self.layers = nn.Sequential(
             make_activation(in_channels, snake=snake, antialias=antialias),
@@ -96,8 +108,7 @@ class _Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.layers(x)
-        return result
+        return in_pieces(self.layers, x, width=self.out_channels, reach=self.reach, up=self.stride)
 
 
 class _Repeat(nn.Module):

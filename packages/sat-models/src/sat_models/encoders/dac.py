@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from sat_config.audio.encoder import DACEncoderNode
 from sat_models.encoders.base import Encoder, build_encoder
-from sat_models.layers.dac import DACBlock, dac_residual_units
+from sat_models.layers.dac import DACStage, dac_residual_units
 from sat_models.layers.residual import strided_conv
 from sat_models.layers.snake import LinearSnake
+from sat_models.layers.tiles import in_pieces
 from sat_models.layers.weight_norm import same_length_conv
+
+OUTER_TAPS = 7
 
 
 class DACEncoder(Encoder):
@@ -40,18 +43,21 @@ class DACEncoder(Encoder):
         self.hop_length = math.prod(strides)
         widths = [width * 2**stage for stage in range(len(strides) + 1)]
         stages = [
-            DACBlock(
+            DACStage(
                 *dac_residual_units(before),
                 LinearSnake(before),
                 strided_conv(before, after, stride=stride),
+                width=before,
+                down=stride,
             )
             for (before, after), stride in zip(pairwise(widths), strides, strict=True)
         ]
-        self.encoder = DACBlock(
-            same_length_conv(in_channels, width, kernel_size=7, dilation=1, bias=True),
+        self.encoder = _Layers(
+            same_length_conv(in_channels, width, kernel_size=OUTER_TAPS, dilation=1, bias=True),
             *stages,
             LinearSnake(widths[-1]),
             same_length_conv(widths[-1], widths[-1], kernel_size=3, dilation=1, bias=True),
+            first_width=width,
         )
         self.in_channels, self.latent_dim = in_channels, latent_dim or widths[-1]
         self.proj_out = nn.Conv1d(widths[-1], latent_dim, 1) if latent_dim else nn.Identity()
@@ -60,7 +66,19 @@ class DACEncoder(Encoder):
         """Encode a signal."""
         frames = math.ceil(x.shape[-1] / self.hop_length)
         encoded: Tensor = self.proj_out(self.encoder(x))
-        return encoded[..., :frames]
+        return encoded[..., :frames].contiguous()
+
+
+class _Layers(nn.Module):
+    def __init__(self, *layers: nn.Module, first_width: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*layers)
+        self.first_width = first_width
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, rest = self.block[:1], self.block[1:]
+        result: Tensor = rest(in_pieces(first, x, width=self.first_width, reach=OUTER_TAPS // 2))
+        return result
 
 
 @build_encoder.register

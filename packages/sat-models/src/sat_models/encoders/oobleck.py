@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from sat_config.audio.encoder import OobleckEncoderNode
 from sat_models.encoders.base import Encoder, build_encoder
-from sat_models.layers.residual import make_activation, residual_units, strided_conv
+from sat_models.layers.residual import REACH, make_activation, residual_units, strided_conv
+from sat_models.layers.tiles import in_pieces
 from sat_models.layers.weight_norm import same_length_conv
+
+OUTER_TAPS = 7
 
 
 class OobleckEncoder(Encoder):
@@ -43,13 +46,13 @@ class OobleckEncoder(Encoder):
         """
         super().__init__()
         self.in_channels, self.latent_dim = in_channels, latent_dim
-        self.hop_length = math.prod(strides)
+        self.hop_length, self.width = math.prod(strides), widths[0]
         stages = [
             _Stage(before, after, stride=stride, snake=snake)
             for before, after, stride in zip(widths[:-1], widths[1:], strides, strict=True)
         ]
         self.layers = nn.Sequential(
-            same_length_conv(in_channels, widths[0], kernel_size=7, dilation=1, bias=True),
+            same_length_conv(in_channels, widths[0], kernel_size=OUTER_TAPS, dilation=1, bias=True),
             *stages,
             make_activation(widths[-1], snake=snake, antialias=antialias),
             same_length_conv(widths[-1], latent_dim, kernel_size=3, dilation=1, bias=True),
@@ -58,13 +61,15 @@ class OobleckEncoder(Encoder):
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d l"]:
         """Encode a signal."""
         frames = math.ceil(x.shape[-1] / self.hop_length)
-        encoded: Tensor = self.layers(x)
-        return encoded[..., :frames]
+        first = in_pieces(self.layers[:1], x, width=self.width, reach=OUTER_TAPS // 2)
+        encoded: Tensor = self.layers[1:](first)
+        return encoded[..., :frames].contiguous()
 
 
 class _Stage(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, stride: int, snake: bool) -> None:
         super().__init__()
+        self.in_channels, self.stride = in_channels, stride
         self.layers = nn.Sequential(
             *residual_units(in_channels, snake=snake),
             make_activation(in_channels, snake=snake, antialias=False),
@@ -72,8 +77,7 @@ class _Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.layers(x)
-        return result
+        return in_pieces(self.layers, x, width=self.in_channels, reach=REACH, down=self.stride)
 
 
 @build_encoder.register

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 TAPS = 12
 RATIO = 2
+REACH = TAPS
+"""Samples to each side that a result sees, at the most: half a filter up and half a filter down."""
 
 
 class AntiAliased(nn.Module):

@@ -3,8 +3,9 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sat_models.layers.residual import DILATIONS
+from sat_models.layers.residual import DILATIONS, REACH
 from sat_models.layers.snake import LinearSnake
+from sat_models.layers.tiles import in_pieces
 from sat_models.layers.weight_norm import same_length_conv
 
 
@@ -26,17 +27,25 @@ class DACResidualUnit(nn.Module):
         return branch.add_(x)  # the convolution's own result is not needed again
 
 
-class DACBlock(nn.Module):
-    """The layers of one stage."""
+class DACStage(nn.Module):
+    """The layers of one stage, three dilated residual units among them."""
 
-    def __init__(self, *layers: nn.Module) -> None:
+    def __init__(self, *layers: nn.Module, width: int, up: int = 1, down: int = 1) -> None:
+        """Put the layers one after the other.
+
+        Args:
+            layers: The layers.
+            width: Channels of the residual units.
+            up: Factor by which the stage lengthens.
+            down: Factor by which it shortens.
+        """
         super().__init__()
         self.block = nn.Sequential(*layers)
+        self.width, self.up, self.down = width, up, down
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
         """Apply the stage."""
-        result: Tensor = self.block(x)
-        return result
+        return in_pieces(self.block, x, width=self.width, reach=REACH, up=self.up, down=self.down)
 
 
 def dac_residual_units(channels: int) -> list[DACResidualUnit]:

@@ -5,6 +5,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sat_models.layers.antialias import REACH as ANTIALIAS_REACH
 from sat_models.layers.antialias import AntiAliased
 from sat_models.layers.snake import Snake
 from sat_models.layers.weight_norm import (
@@ -15,6 +16,14 @@ from sat_models.layers.weight_norm import (
 
 DILATIONS = (1, 3, 9)
 """Dilations of the residual units of one stage."""
+
+REACH = 3 * sum(DILATIONS)
+"""Samples to each side that the residual units of one stage see, with kernels of 7 taps."""
+
+
+def activation_reach(*, antialias: bool) -> int:
+    """Samples to each side that what `make_activation` makes sees."""
+    return ANTIALIAS_REACH if antialias else 0
 
 
 def make_activation(channels: int, *, snake: bool, antialias: bool) -> nn.Module:

@@ -61,8 +61,9 @@ class _SnakeFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, frequency: Tensor, height: Tensor) -> Tensor:  # noqa: ANN401
         ctx.save_for_backward(x, frequency, height)
-        wave = (x * frequency).sin_().square_()
-        return torch.addcmul(x, wave, height, out=wave).to(x.dtype)
+        wide = x.to(frequency.dtype)  # once: arithmetic on two dtypes at a time is slow
+        wave = (wide * frequency).sin_().square_()
+        return torch.addcmul(wide, wave, height, out=wave).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # noqa: ANN401

@@ -6,16 +6,17 @@ A file in which the two were multiplied out to a plain `weight` loads as well.
 """
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
+
+from sat_models.layers.conv import TimeConvolution, conv1d, conv_transpose1d
 
 
-class WeightNorm(nn.Module, ABC):
+class WeightNorm(nn.Module, TimeConvolution):
     """A convolution with a normalised weight; the kind of convolution is up to the subclass.
 
     Initial values are those of torch's own convolutions, drawn in the same order.
@@ -50,7 +51,7 @@ class WeightNorm(nn.Module, ABC):
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
         """Convolve `x`; `c2` and `t2` follow from the subclass's numbers."""
 
-    def folded(self) -> nn.Conv1d | nn.ConvTranspose1d:
+    def folded(self) -> "FoldedConv1d | FoldedConvTranspose1d":
         """The same convolution with a plain weight; the bias is shared."""
         plain = self._unfilled()
         plain.weight = nn.Parameter(self.kernel().detach(), self.weight_v.requires_grad)
@@ -58,7 +59,7 @@ class WeightNorm(nn.Module, ABC):
         return plain.train(self.training)
 
     @abstractmethod
-    def _unfilled(self) -> nn.Conv1d | nn.ConvTranspose1d:
+    def _unfilled(self) -> "FoldedConv1d | FoldedConvTranspose1d":
         """A plain convolution with the subclass's numbers, whose weights take no memory."""
 
     def _load_from_state_dict(
@@ -97,18 +98,18 @@ class WeightNormConv1d(WeightNorm):
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
         """Convolve `x`."""
-        return functional.conv1d(
+        return conv1d(
             x,
-            self.kernel(),
+            self.current_kernel(),
             self.bias,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
         )
 
-    def _unfilled(self) -> nn.Conv1d:
+    def _unfilled(self) -> "FoldedConv1d":
         out_channels, in_channels, kernel_size = self.weight_v.shape
-        return nn.Conv1d(
+        return FoldedConv1d(
             in_channels,
             out_channels,
             kernel_size,
@@ -130,19 +131,57 @@ class WeightNormConvTranspose1d(WeightNorm):
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
         """Upsample `x` by the stride."""
-        return functional.conv_transpose1d(
-            x, self.kernel(), self.bias, stride=self.stride, padding=self.padding
+        return conv_transpose1d(
+            x, self.current_kernel(), self.bias, stride=self.stride, padding=self.padding
         )
 
-    def _unfilled(self) -> nn.ConvTranspose1d:
+    def _unfilled(self) -> "FoldedConvTranspose1d":
         in_channels, out_channels, kernel_size = self.weight_v.shape
-        return nn.ConvTranspose1d(
+        return FoldedConvTranspose1d(
             in_channels,
             out_channels,
             kernel_size,
             stride=self.stride,
             padding=self.padding,
             device="meta",
+        )
+
+
+class FoldedConv1d(nn.Conv1d, TimeConvolution):
+    """A convolution over time whose weight was multiplied out."""
+
+    def kernel(self) -> Float[Tensor, "n m k"]:
+        """The weight."""
+        return self.weight
+
+    def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:
+        """Convolve `x`."""
+        return conv1d(
+            x,
+            self.current_kernel(),
+            self.bias,
+            stride=self.stride[0],
+            padding=int(self.padding[0]),
+            dilation=self.dilation[0],
+        )
+
+
+class FoldedConvTranspose1d(nn.ConvTranspose1d, TimeConvolution):
+    """A transposed convolution over time whose weight was multiplied out."""
+
+    def kernel(self) -> Float[Tensor, "n m k"]:
+        """The weight."""
+        return self.weight
+
+    # torch's takes a length as well, which nobody asks for here
+    def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c2 t2"]:  # type: ignore[override]
+        """Upsample `x` by the stride."""
+        return conv_transpose1d(
+            x,
+            self.current_kernel(),
+            self.bias,
+            stride=self.stride[0],
+            padding=int(self.padding[0]),
         )
 
 

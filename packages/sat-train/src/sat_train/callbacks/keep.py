@@ -15,12 +15,16 @@ from sat_train.callbacks.signals import StopOnSignal
 from sat_train.callbacks.validation import Validation
 from sat_train.family import Method
 from sat_train.ledger import RunLedger
+from sat_train.page.run import write_page
 from sat_train.record import Best, Record, finite
 from sat_train.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 RECORD_SECONDS = 30.0
+PAGE_SECONDS = 60.0
+PAGE_SHARE = 0.02
+"""Of the time of a run, at most so much goes into writing its page."""
 
 
 class MeetInFolder(Callback):
@@ -44,6 +48,8 @@ class MeetInFolder(Callback):
 
 class KeepRecord(StepCallback):
     """Writes `summary.json`: at the start, every half minute, after validations and at the end.
+
+    `report.html` comes with it, at most once a minute.
 
     Args:
         run: Where it goes.
@@ -75,7 +81,7 @@ class KeepRecord(StepCallback):
         self.checkpoints = checkpoints
         self.validation = validation
         self._seconds = record.seconds
-        self._started = self._written = 0.0
+        self._started = self._written = self._next_page = 0.0
         self._validated: dict[str, float] = {}
         if record.best is not None:
             checkpoints.best = record.best.step, record.best.value
@@ -130,8 +136,21 @@ class KeepRecord(StepCallback):
             record.checkpoint = checkpoints.newest.relative_to(self.run.path).as_posix()
         try:
             record.save(self.run.record)
+            self._write_page()
         except OSError as error:
-            log.warning("%s cannot be written: %s", self.run.record, error)
+            log.warning("%s cannot be kept up to date: %s", self.run.path, error)
+
+    def _write_page(self) -> None:
+        """Write the page if it is time, or if there is no next time."""
+        before = time.monotonic()
+        if self.record.status == "running" and before < self._next_page:
+            return
+        try:
+            write_page(self.run)
+        except Exception:
+            log.exception("%s cannot be written; training goes on", self.run.page)
+        now = time.monotonic()
+        self._next_page = now + max(PAGE_SECONDS, (now - before) / PAGE_SHARE)
 
 
 def _lines(path: Path) -> int:
