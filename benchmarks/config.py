@@ -248,6 +248,11 @@ def processes(rounds: int) -> Iterator[str]:
         "import sat_config": [*python, "import sat_config"],
         "import sat_config.audio": [*python, "import sat_config.audio"],
         "sat-config validate": [command, "validate", str(EXPERIMENT)],
+        "sat-config show": [command, "show", str(EXPERIMENT)],
+        "sat-config explain FILE KEY": [command, "explain", str(EXPERIMENT), "seed"],
+        "sat-config explain": [command, "explain"],
+        "sat-config diff A B": [command, "diff", str(EXPERIMENT), str(EXPERIMENT)],
+        "sat-config schema": [command, "schema"],
     }
     if (hydra := shutil.which("sat-hydra", path=folder)) and importlib.util.find_spec("hydra"):
         words = ["builtins:print", "--config-dir", str(HYDRA), "experiment=quickstart"]
@@ -263,6 +268,10 @@ def processes(rounds: int) -> Iterator[str]:
         times["import msgspec"]
     )
     yield f"import sat_config over import msgspec: {more * 1e3:.1f} ms more (aim: at most 15)"
+    floor = statistics.median(times["import msgspec"])
+    for name in (name for name in times if name.startswith("sat-config ")):
+        over = statistics.median(times[name]) - floor
+        yield f"{name} over import msgspec: {over * 1e3:.0f} ms more (aim: at most 100)"
     if "sat-hydra --cfg job" in times:
         yield ratio(times, "sat-hydra --cfg job", "sat-config validate", "at least 3")
         yield ratio(times, "bare Hydra app --cfg job", "sat-config validate", "at least 3")

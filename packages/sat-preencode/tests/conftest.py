@@ -87,6 +87,7 @@ class World:
             "model": AUTOENCODER,
             "batch_size": 4,
             "num_workers": 0,
+            "max_bad_share": 1.0,
             "accelerator": "cpu",
             "dataset": {
                 "dataset_type": "audio_dir",

@@ -275,6 +275,15 @@ def test_corrupt_file_stops_the_run_if_that_is_asked_for(world):
         world.preencode(on_bad_file="error")
 
 
+def test_more_bad_files_than_are_borne_stop_the_run(world):
+    for name in "wxyz":
+        (world.root / f"audio/{name}.wav").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"max_bad_share = 0\.2"):
+        world.preencode(max_bad_share=0.2)
+    assert not (world.latents / "manifest.jsonl").exists()
+    assert world.preencode(max_bad_share=0.9).complete
+
+
 def test_dataset_of_corrupt_files_only_is_an_error(empty_world):
     (empty_world.root / "audio").mkdir()
     (empty_world.root / "audio/z.wav").write_bytes(b"nothing")

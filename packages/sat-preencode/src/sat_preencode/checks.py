@@ -24,9 +24,7 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
             "the experiment has no [preencode] table; add\n\n"
             '[preencode]\noutput_path = "latents"\ncheckpoint = "runs/NAME/latest"'
         )
-    refuse_unsupported(
-        experiment, set(experiment.__struct_fields__) - {"runtime", "max_bad_share"}, where=""
-    )
+    refuse_unsupported(experiment, set(experiment.__struct_fields__) - {"runtime"}, where="")
     return experiment, experiment.preencode
 
 

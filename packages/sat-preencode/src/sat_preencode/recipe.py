@@ -9,7 +9,7 @@ from sat_config import plain
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
-from sat_models.data.ledger import Ledger
+from sat_models.data.ledger import Ledger, Tally
 from sat_preencode.checks import audio_node, preencode_table
 from sat_preencode.encoding import Encoder, load_encoder
 from sat_preencode.plan import plan_items
@@ -82,6 +82,8 @@ def preencode(
             ledger=ledger,
             stop=stop,
         )
+        files = len(sources) + ledger.num_files
+        _check_bad_share(experiment, ledger, files=files)
         plan = plan_items(
             sources,
             sample_rate=rate,
@@ -95,6 +97,7 @@ def preencode(
         work.encode_missing(
             encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
         )
+        _check_bad_share(experiment, ledger, files=files)
         complete = not stop()
         if complete:
             with store.undisturbed() if not share.alone else nullcontext():
@@ -109,6 +112,12 @@ def preencode(
         seconds=sum(entry.num_samples for entry in work.finished.values()) / rate,
         complete=complete,
     )
+
+
+def _check_bad_share(experiment: AudioExperiment, ledger: Ledger, *, files: int) -> None:
+    """Stop where more of the files are bad than the experiment bears."""
+    bad, share = ledger.num_files, experiment.max_bad_share
+    Tally(ledger, items=files - bad, max_bad_share=share).check_opened(bad=bad)
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
