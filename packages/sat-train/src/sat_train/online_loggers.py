@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,5 +148,8 @@ class CometLogger(RunLogger):
         return self._experiment
 
 
-ONLINE = {"wandb": WandbLogger, "comet": CometLogger}
+ONLINE: dict[str, Callable[[Experiment, RunFolder], RunLogger]] = {
+    "wandb": WandbLogger,
+    "comet": CometLogger,
+}
 """The services by the names that `logger` takes."""
