@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from sat_config import UserError
 from sat_train import fit
 from sat_train.cli import main
 from sat_train.fit import check
-from sat_train.memory import LiveMemory
+from sat_train.memory import LiveMemory, Shapes
 from sat_train.preflight import PreflightError
 
 
@@ -109,6 +110,14 @@ def test_live_memory_counts_what_is_alive():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_copies_of_a_model_without_contents_share_its_mode():
+    with Shapes():
+        model = torch.nn.Linear(2, 2)
+        duplicate = copy.deepcopy(model)
+    assert duplicate.weight is not model.weight
+    assert duplicate.weight.fake_mode is model.weight.fake_mode
+
+
 def test_estimate_is_near_what_a_real_step_takes(tmp_path):
     script = Path(__file__).with_name("memory_of_a_step.py")
     done = subprocess.run(

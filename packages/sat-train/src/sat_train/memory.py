@@ -92,6 +92,18 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.current -= size
 
 
+class Shapes(FakeTensorMode):
+    """Torch's mode of fake tensors, of which there is one however often its tensors are copied.
+
+    A tensor names its mode, so copying a model (EMA does) would copy the mode as well; with it the
+    weak references in its cache, each copy of which frees the same memory once more.
+    """
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Shapes":
+        """The mode itself."""
+        return self
+
+
 class WithoutContents(TorchFunctionMode):
     """Lets torch's Sobol sequences be drawn though their kernels would look at numbers."""
 
@@ -128,9 +140,8 @@ def estimate_memory(
     Raises:
         Exception: Whatever a model raises that cannot do without the content of its tensors.
     """
-    live = LiveMemory()
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with fake, live, trainer.strategy.root_device, WithoutContents():
+    live, shapes = LiveMemory(), Shapes(allow_non_fake_inputs=True)
+    with shapes, live, trainer.strategy.root_device, WithoutContents():
         method = build_training(experiment, model=build_model(experiment))
         method.trainer = trainer
         weights = live.current
