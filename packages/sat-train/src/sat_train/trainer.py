@@ -79,7 +79,8 @@ def train(
     """Train until `max_steps` or until asked to stop.
 
     Raises:
-        UserError: What was asked for does not go together, as Lightning found out.
+        UserError: What was asked for does not go together, as Lightning found out; or a worker
+            died.
         KeyboardInterrupt: Ctrl-C before the first step, which Lightning makes a SystemExit of.
     """
     path = resume.path if resume else None
@@ -87,6 +88,13 @@ def train(
         trainer.fit(method, batches, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"training cannot start: {error}") from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that loads data died: {str(error).splitlines()[0]}\nIf the machine ran out"
+            " of memory, lower num_workers; recover = true goes on"
+        ) from error
     except SystemExit as stop:
         if stop.code == 1:
             raise KeyboardInterrupt from stop
