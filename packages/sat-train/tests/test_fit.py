@@ -63,6 +63,7 @@ def test_run_folder_holds_everything(finished):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {name for name in names if not name.startswith("logs/tensorboard/")} == {
         ".lock",
+        "report.html",
         "summary.json",
         "config.toml",
         "config.json",
