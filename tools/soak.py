@@ -159,8 +159,15 @@ class Soak:
         return record.get("status") == "running" and self.step() > 0
 
     def wait(self) -> int:
-        """Until the run has ended."""
-        return self.process.wait(timeout=120)
+        """Until the run has ended.
+
+        Raises:
+            Lost: It does not end.
+        """
+        try:
+            return self.process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            raise Lost("the run did not end within two minutes") from None
 
     def run_folder(self) -> Path | None:
         """The one folder that the run has; a second one would be a loss of the first."""
@@ -365,8 +372,8 @@ def soak(folder: Path, *, minutes: float, seed: int) -> tuple[Soak, str | None]:
         made.process.terminate()
         made.wait()
         made.look_through()
-    except Lost as lost:
-        return made, str(lost)
+    except (Lost, OSError, ValueError) as lost:
+        return made, f"{type(lost).__name__}: {lost}"
     finally:
         if made.process.poll() is None:
             os.killpg(made.process.pid, signal.SIGKILL)

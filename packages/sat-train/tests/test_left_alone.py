@@ -3,8 +3,11 @@
 import errno
 import json
 import logging
+import multiprocessing
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -281,3 +284,17 @@ def test_dead_worker_is_a_message_and_leaves_a_checkpoint(line_document, monkeyp
     with pytest.raises(UserError, match=r"DataLoader worker \(pid 7\) is killed"):
         run(line_document)
     assert list(Path(line_document["save_dir"]).rglob("step=*.rescue.ckpt"))
+
+
+def test_workers_that_hang_do_not_keep_a_failed_run_from_ending(line_document, monkeypatch):
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(100,))
+
+    def start_and_fail(self, number):
+        process.start()
+        raise OSError("gone")
+
+    monkeypatch.setattr("toy_family.Endless.__iter__", lambda self: start_and_fail(self, 0))
+    with pytest.raises(OSError, match="gone"):
+        run(line_document)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL

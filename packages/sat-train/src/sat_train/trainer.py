@@ -1,5 +1,6 @@
 """Lightning's Trainer, set up from the run keys of an experiment."""
 
+import multiprocessing
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -84,6 +85,7 @@ def train(
         KeyboardInterrupt: Ctrl-C before the first step, which Lightning makes a SystemExit of.
     """
     path = resume.path if resume else None
+    others = multiprocessing.active_children()
     try:
         trainer.fit(method, batches, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
@@ -99,3 +101,9 @@ def train(
         if stop.code == 1:
             raise KeyboardInterrupt from stop
         raise
+    finally:
+        # A worker that was killed may have held the lock that another one waits for. Workers do
+        # not heed SIGTERM, and Python would wait for them for ever.
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.kill()
