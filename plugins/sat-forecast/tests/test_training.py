@@ -88,10 +88,10 @@ def test_t1_t2_run_folder_has_the_resolved_configuration(layers):
 def test_t1_it_is_there_after_a_run_that_fails_at_once(layers, monkeypatch):
     from sat_forecast.training import ForecastMethod
 
-    def fail(self, batch, part):
+    def fail(self, batch, batch_idx):
         raise RuntimeError("at once")
 
-    monkeypatch.setattr(ForecastMethod, "losses", fail)
+    monkeypatch.setattr(ForecastMethod, "training_step", fail)
     report = sat_config.check(layers / "experiments/smoke.yaml", ["name=failed"])
     with pytest.raises(RuntimeError, match="at once"):
         fit(report.config, origins=report.origins)
