@@ -54,3 +54,15 @@ def test_chunks_with_enough_overlap_agree_with_one_pass():
         torch.testing.assert_close(parts, whole)
         decoded = decode_in_chunks(model, whole, chunk=40, overlap=30)
         torch.testing.assert_close(decoded, model.decode(whole))
+
+
+@pytest.mark.parametrize("frames", [1, 7, 39])
+def test_signal_shorter_than_a_chunk_is_one_pass(frames):
+    model = build_autoencoder(msgspec.convert(AUTOENCODER, AutoencoderConfig), sample_rate=8000)
+    audio = torch.randn(2, 2, 8 * frames)
+    with torch.no_grad():
+        whole = model.encode(audio, sample=False).latents
+        parts = encode_in_chunks(model, audio, chunk=40, overlap=30, sample=False)
+        torch.testing.assert_close(parts, whole, rtol=0, atol=0)
+        decoded = decode_in_chunks(model, whole, chunk=40, overlap=30)
+        torch.testing.assert_close(decoded, model.decode(whole), rtol=0, atol=0)

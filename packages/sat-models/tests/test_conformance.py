@@ -199,6 +199,22 @@ def test_decoder(example):
     check_gradients(decoder, y)
 
 
+@every(EncoderNode)
+def test_encoder_in_bfloat16(example):
+    encoder = build_encoder(node_of(EncoderNode, example)).bfloat16()
+    y = encoder(torch.randn(2, encoder.in_channels, 6 * encoder.hop_length).bfloat16())
+    assert y.dtype == torch.bfloat16
+    check_gradients(encoder, y)
+
+
+@every(DecoderNode)
+def test_decoder_in_bfloat16(example):
+    decoder = build_decoder(node_of(DecoderNode, example)).bfloat16()
+    y = decoder(torch.randn(2, decoder.latent_dim, 6).bfloat16())
+    assert y.dtype == torch.bfloat16
+    check_gradients(decoder, y)
+
+
 @every(DiffusionUncondNode)
 def test_backbone(example):
     node = node_of(DiffusionUncondNode, example)

@@ -18,6 +18,9 @@ from sat_models.layers.conv import channels_last, held_kernels
 PIECE_BYTES = 1 << 19
 """Of a piece between two layers: together with what a layer makes of it, it fits into a cache."""
 
+SHARED_PIECE_BYTES = 1 << 22
+"""The same where several threads share each layer, and wait for one another after it."""
+
 MARGINS_PER_PIECE = 24
 """A piece is at least that many times as long as what is computed beside it on each side."""
 
@@ -50,7 +53,8 @@ def in_pieces(
     rate = max(up, down)
     margin = math.ceil(reach / rate) + 2  # of the side with fewer samples, as all that follows
     sample_bytes = x.shape[0] * width * x.element_size()
-    fitting = PIECE_BYTES * torch.get_num_threads() // (sample_bytes * rate)
+    piece_bytes = PIECE_BYTES if torch.get_num_threads() == 1 else SHARED_PIECE_BYTES
+    fitting = piece_bytes // (sample_bytes * rate)
     size = max(fitting, MARGINS_PER_PIECE * 2 * margin)
     frames = x.shape[-1] // down
     if frames < size:
