@@ -3,8 +3,12 @@
 import errno
 import json
 import logging
+import multiprocessing
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -249,3 +253,48 @@ def test_record_says_how_a_run_stands(line_document):
     assert found.last["val/mse"] == pytest.approx(result.metrics["val/mse"])
     again = run(line_document, name="other", ckpt_path=str(result.run_folder), max_steps=5)
     assert record(again).parent == str(result.run_folder)
+
+
+def test_unfinished_files_of_a_killed_process_are_removed(line_document):
+    first = run(line_document, max_steps=2)
+    left = first.run_folder / "checkpoints" / ".step=00000003.ckpt.1-a.tmp"
+    left.write_bytes(b"half")
+    run(line_document, recover=True)
+    assert not left.exists()
+
+
+def test_run_folder_that_cannot_be_written_is_a_message(line_document, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "describe", full)
+    with pytest.raises(UserError, match=r"cannot be written.*No space left"):
+        run(line_document)
+
+
+def test_dead_worker_is_a_message_and_leaves_a_checkpoint(line_document, monkeypatch):
+    batch = sys.modules["toy_family"].LineData.batch
+
+    def die(self, number):
+        if number == 3:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        return batch(self, number)
+
+    monkeypatch.setattr("toy_family.LineData.batch", die)
+    with pytest.raises(UserError, match=r"DataLoader worker \(pid 7\) is killed"):
+        run(line_document)
+    assert list(Path(line_document["save_dir"]).rglob("step=*.rescue.ckpt"))
+
+
+def test_workers_that_hang_do_not_keep_a_failed_run_from_ending(line_document, monkeypatch):
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(100,))
+
+    def start_and_fail(self, number):
+        process.start()
+        raise OSError("gone")
+
+    monkeypatch.setattr("toy_family.Endless.__iter__", lambda self: start_and_fail(self, 0))
+    with pytest.raises(OSError, match="gone"):
+        run(line_document)
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL

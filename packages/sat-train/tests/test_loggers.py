@@ -79,6 +79,21 @@ def test_rows_that_the_disk_does_not_take_are_kept(tmp_path, monkeypatch, caplog
     assert "its rows are kept for later" in caplog.text
 
 
+def test_rows_are_written_once_though_the_disk_takes_them_one_by_one(tmp_path, monkeypatch):
+    logger, open_file, calls = CsvLogger(tmp_path / "m.csv", resumed_at=0), type(tmp_path).open, []
+    logger.log_metrics({"a": 0.0}, step=0)
+
+    def takes_some(self, *args, **kwargs):
+        calls.append(self)
+        return fail() if len(calls) in (1, 3, 4) else open_file(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "open", takes_some)
+        for step in range(1, 6):
+            logger.log_metrics({"a": float(step)}, step=step)
+    assert [row["step"] for row in table(tmp_path / "m.csv")] == ["0", "1", "2", "3", "4", "5"]
+
+
 def fail(*_args, **_kwargs):
     raise OSError("No space left on device")
 

@@ -28,9 +28,9 @@ def start(line_document, tmp_path):
     path = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
     started = []
 
-    def start_process(*, variables=(), **changes):
+    def start_process(*, document=line_document, variables=(), **changes):
         file = tmp_path / f"{len(started)}.toml"
-        file.write_text(sat_config.dumps(sat_config.decode({**line_document, **changes})))
+        file.write_text(sat_config.dumps(sat_config.decode({**document, **changes})))
         started.append(
             subprocess.Popen(
                 (sys.executable, script, file),
@@ -128,20 +128,22 @@ def test_slurm_job_is_put_back_into_the_queue_and_goes_on(start, tmp_path):
     assert json.loads((folder / "summary.json").read_text())["step"] == record["step"] + 3
 
 
-def test_killed_run_goes_on_as_if_nothing_had_been(start, line_document, tmp_path):
-    broken = start(max_steps=1_000_000, checkpoint_every=10)
+def test_killed_run_goes_on_as_if_nothing_had_been(start, autoencoder_document, tmp_path):
+    settings = {"checkpoint_every": 10, "num_workers": 1, "runtime": {"num_threads": 1}}
+    document = {**autoencoder_document, **settings}
+    broken = start(document=document, max_steps=1_000_000)
     wait_for_steps(tmp_path / "runs", broken, steps=35)
     os.killpg(broken.pid, signal.SIGKILL)
     broken.wait()
-    folder = only_run(tmp_path, "line")
+    folder = only_run(tmp_path, "tiny")
     (newest, older, *_) = sorted(folder.glob("checkpoints/step=*.ckpt"), reverse=True)
     newest.write_bytes(newest.read_bytes()[:-100])
     step = int(older.stem.removeprefix("step="))
-    out = finish(start(max_steps=step + 20, checkpoint_every=10, recover=True))
+    out = finish(start(document=document, max_steps=step + 20, recover=True))
     assert f"{newest} is damaged or incomplete" in out
     assert f"resumed     step {step} of" in out
-    whole = fit(sat_config.decode({**line_document, "name": "whole", "max_steps": step + 20}))
-    assert losses(folder) == losses(whole.run_folder)
+    whole = {**document, "name": "whole", "max_steps": step + 20, "num_workers": 0}
+    assert losses(folder) == losses(fit(sat_config.decode(whole)).run_folder)
     assert len(losses(folder)) == step + 20
 
 

@@ -148,3 +148,24 @@ def test_latent_model_recovers_without_its_pretransforms_checkpoint(
     run(diffusion_document, max_steps=2, **weights)
     codec.checkpoint.unlink()
     assert same(whole, run(diffusion_document, max_steps=3, recover=True))
+
+
+def test_recover_with_another_optimizer_is_refused(autoencoder_document):
+    run(autoencoder_document, max_steps=1)
+    del autoencoder_document["training"]["learning_rate"]
+    group = {"optimizer": {"type": "SGD", "config": {"lr": 1e-3}}}
+    autoencoder_document["training"]["optimizer_configs"] = {"autoencoder": group}
+    with pytest.raises(UserError, match=r"continue with SGD.*holds the state of AdamW"):
+        run(autoencoder_document, max_steps=2, recover=True)
+
+
+def test_pretransform_is_folded_and_recovered(autoencoder_document, diffusion_document):
+    codec = run(autoencoder_document, max_steps=1)
+    settings = {
+        "pretransform_ckpt_path": str(codec.checkpoint),
+        "remove_pretransform_weight_norm": "post_load",
+    }
+    first = run(diffusion_document, max_steps=2, **settings)
+    names = read(first.checkpoint)["state_dict"]
+    assert not [name for name in names if "pretransform" in name and name.endswith("weight_g")]
+    assert run(diffusion_document, max_steps=3, recover=True, **settings).step == 3

@@ -91,15 +91,17 @@ class CsvLogger(RunLogger):
     def _write(self) -> None:
         if not {name for row in self._rows for name in row} <= set(self._columns):
             self._rewrite()
-        for number, row in enumerate(self._rows):
-            line = _line(row, self._columns)
+        while self._rows:
+            line = _line(self._rows[0], self._columns)
             with self.path.open("r+b") as file:
                 file.seek(self._end)
                 file.write(line)
                 file.truncate()
-            if number < len(self._rows) - 1:
-                self._end += len(line)
-        del self._rows[:-1]
+            if len(self._rows) == 1:
+                return
+            # One after the other: the disk may take this row and not the next one.
+            self._end += len(line)
+            del self._rows[0]
 
     def _rewrite(self) -> None:
         """The rows so far under a header that has all columns."""

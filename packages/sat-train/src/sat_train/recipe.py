@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sat_config import Experiment
+from sat_config import Experiment, UserError
 from sat_models.checkpoint import resolve_checkpoint
 from sat_train import runtime
 from sat_train.callbacks.build import Callbacks, build_callbacks
@@ -71,32 +71,43 @@ def claimed(ready: Prepared, *, origins: Mapping[str, str]) -> Iterator[Record]:
     """The run folder for the first process alone, with all that it says about itself.
 
     Raises:
-        UserError: Another process trains there.
+        UserError: Another process trains there, or nothing can be written.
     """
     run, resume, experiment = ready.run, ready.resume, ready.experiment
     if runtime.process_rank() > 0:
         yield Record(name=experiment.name, sequence=0, created="", headline=ready.method.headline)
         return
-    continued = resume is not None and resume.run is not None
-    if not continued:
-        run.create()
-    with locked(run.path):
-        parent = _parent(ready)
-        before = load_record(run.record) if continued else None
-        record = Record(
-            name=experiment.name,
-            sequence=before.sequence if before else next_sequence(run.path.parent),
-            created=before.created if before else now(),
-            parent=str(parent) if parent else None,
-            headline=ready.method.headline,
-            max_steps=ready.max_steps,
-        )
-        if before is not None:
-            record.seconds, record.best = before.seconds, before.best
-            record.first, record.last = before.first, before.last
-        record.save(run.record)
-        run.describe(experiment, origins=origins, data=ready.data.record(), device=ready.device)
+    with ExitStack() as stack:
+        try:
+            if resume is None or resume.run is None:
+                run.create()
+            stack.enter_context(locked(run.path))
+            run.sweep()
+            record = _new_record(ready)
+            record.save(run.record)
+            run.describe(experiment, origins=origins, data=ready.data.record(), device=ready.device)
+        except OSError as error:
+            raise UserError(f"the run folder cannot be written: {error}") from error
         yield record
+
+
+def _new_record(ready: Prepared) -> Record:
+    """The record of this start, with what is known from earlier ones."""
+    run, resume = ready.run, ready.resume
+    parent = _parent(ready)
+    before = load_record(run.record) if resume is not None and resume.run is not None else None
+    record = Record(
+        name=ready.experiment.name,
+        sequence=before.sequence if before else next_sequence(run.path.parent),
+        created=before.created if before else now(),
+        parent=str(parent) if parent else None,
+        headline=ready.method.headline,
+        max_steps=ready.max_steps,
+    )
+    if before is not None:
+        record.seconds, record.best = before.seconds, before.best
+        record.first, record.last = before.first, before.last
+    return record
 
 
 def _parent(ready: Prepared) -> Path | None:

@@ -187,6 +187,11 @@ class RunFolder:
             ) from error
         self.checkpoint(0).parent.mkdir()
 
+    def sweep(self) -> None:
+        """Remove the unfinished files of a process that was killed; ours is the only one here."""
+        for path in self.path.rglob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
     def set_aside(self, *, step: int) -> Path:
         """Copy what an earlier start of the same run said of itself to a folder of its own."""
         stem, number = f"before_step={step:08d}", 1

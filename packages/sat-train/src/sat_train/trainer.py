@@ -1,5 +1,6 @@
 """Lightning's Trainer, set up from the run keys of an experiment."""
 
+import multiprocessing
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -79,15 +80,30 @@ def train(
     """Train until `max_steps` or until asked to stop.
 
     Raises:
-        UserError: What was asked for does not go together, as Lightning found out.
+        UserError: What was asked for does not go together, as Lightning found out; or a worker
+            died.
         KeyboardInterrupt: Ctrl-C before the first step, which Lightning makes a SystemExit of.
     """
     path = resume.path if resume else None
+    others = multiprocessing.active_children()
     try:
         trainer.fit(method, batches, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"training cannot start: {error}") from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that loads data died: {str(error).splitlines()[0]}\nIf the machine ran out"
+            " of memory, lower num_workers; recover = true goes on"
+        ) from error
     except SystemExit as stop:
         if stop.code == 1:
             raise KeyboardInterrupt from stop
         raise
+    finally:
+        # A worker that was killed may have held the lock that another one waits for. Workers do
+        # not heed SIGTERM, and Python would wait for them for ever.
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.kill()

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DeepSpeedStrategy
 
+from sat_config import UserError
 from sat_train.callbacks.base import StepCallback
 from sat_train.errors import DivergedError
 from sat_train.family import Method
@@ -60,6 +61,7 @@ class Checkpoints(StepCallback):
         self.writer: CheckpointWriter | None = None
         self.newest: Path | None = None
         self.best: tuple[int, float] | None = None
+        self._optimizers: list[str] | None = None
         self._saved = -1
         self._saved_at = time.monotonic()
         self._batches = 0
@@ -74,7 +76,18 @@ class Checkpoints(StepCallback):
         self.writer.on_written = self._written
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
-        """Where a resumed run starts there is a checkpoint already, and step 0 needs none."""
+        """Where a resumed run starts there is a checkpoint already, and step 0 needs none.
+
+        Raises:
+            UserError: The checkpoint holds the state of other optimizers.
+        """
+        made = _names(trainer)
+        if self._optimizers not in (None, made):
+            raise UserError(
+                f"training cannot continue with {', '.join(made)}: the checkpoint holds the state"
+                f" of {', '.join(self._optimizers or ())}. Set the optimizer back, or start from"
+                " the weights alone: recover = false, and pretrained_ckpt_path"
+            )
         self._saved = trainer.global_step
         self._saved_at = time.monotonic()
         self._batches = method.batches_seen
@@ -144,6 +157,7 @@ class Checkpoints(StepCallback):
             "version": FORMAT_VERSION,
             "config": self.config,
             "batches": pl_module.batches_seen,
+            "optimizers": _names(trainer),
         }
 
     def on_load_checkpoint(
@@ -151,6 +165,7 @@ class Checkpoints(StepCallback):
     ) -> None:
         """Continue counting batches where the checkpoint left off."""
         assert isinstance(pl_module, Method)
+        self._optimizers = checkpoint["sat"]["optimizers"]
         pl_module.batches_seen = checkpoint["sat"]["batches"]
 
     def _save_folder(self, trainer: pl.Trainer, path: Path) -> None:
@@ -180,3 +195,8 @@ class Checkpoints(StepCallback):
             superseded += [old for old in regular[max(self.keep, 1) :] if old not in (best, path)]
         for old in superseded:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+def _names(trainer: pl.Trainer) -> list[str]:
+    """What kinds of optimizers there are."""
+    return [type(optimizer).__name__ for optimizer in trainer.optimizers]
