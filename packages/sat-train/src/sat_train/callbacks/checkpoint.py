@@ -79,14 +79,14 @@ class Checkpoints(StepCallback):
         """Where a resumed run starts there is a checkpoint already, and step 0 needs none.
 
         Raises:
-            UserError: The checkpoint holds the state of other optimizers.
+            UserError: The checkpoint holds the state of other optimizers or schedulers.
         """
         made = _names(trainer)
         if self._optimizers not in (None, made):
             raise UserError(
                 f"training cannot continue with {', '.join(made)}: the checkpoint holds the state"
-                f" of {', '.join(self._optimizers or ())}. Set the optimizer back, or start from"
-                " the weights alone: recover = false, and pretrained_ckpt_path"
+                f" of {', '.join(self._optimizers or ())}. Set optimizer and scheduler back, or"
+                " start from the weights alone: recover = false, and pretrained_ckpt_path"
             )
         self._saved = trainer.global_step
         self._saved_at = time.monotonic()
@@ -198,5 +198,12 @@ class Checkpoints(StepCallback):
 
 
 def _names(trainer: pl.Trainer) -> list[str]:
-    """What kinds of optimizers there are."""
-    return [type(optimizer).__name__ for optimizer in trainer.optimizers]
+    """What kinds of optimizers there are, and of schedulers."""
+    schedulers = {
+        id(config.scheduler.optimizer): f" with {type(config.scheduler).__name__}"
+        for config in trainer.lr_scheduler_configs
+    }
+    return [
+        type(optimizer).__name__ + schedulers.get(id(optimizer), "")
+        for optimizer in trainer.optimizers
+    ]
