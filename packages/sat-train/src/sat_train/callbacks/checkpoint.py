@@ -143,9 +143,11 @@ class Checkpoints(StepCallback):
         self._saved_at = time.monotonic()
 
     def judge(self, step: int, figure: float) -> None:
-        """Remember a step by its headline figure, if it has a checkpoint and is the best so far."""
+        """Remember a step by its headline figure, if it is the best so far of those to be kept."""
+        if self.writer is not None:
+            self.writer.wait()
         best = math.inf if self.best is None else self.best[1]
-        if step == self._saved > 0 and figure < best:
+        if figure < best and self.run.checkpoint(step).exists():
             self.best = step, figure
 
     def on_save_checkpoint(
