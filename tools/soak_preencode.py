@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +42,7 @@ from rich.console import Console
 import sat_config
 from sat_models.build import build_model
 from sat_models.checkpoint import save_checkpoint
-from sat_preencode import PreencodeError, StoreError, preencode
+from sat_preencode import StoreError, preencode
 from sat_preencode.folders import verify
 from sat_preencode.progress import Reporter
 from sat_preencode.share import ALL, Share
@@ -55,6 +56,9 @@ UNCOMPARED = {"bad_files.jsonl"}
 
 KINDS = ("byte", "byte", "byte", "byte", "call", "call", "call", "disk", "worker", "worker")
 """What happens at the points, in turn."""
+
+PAGE = 4096
+"""Bytes by which a tmpfs can be larger or smaller."""
 
 AGAIN = 0.3
 """Share of restarts that are killed as well."""
@@ -98,10 +102,11 @@ class Meter:
                 _die()
             if name == "write":
                 self._count(*arguments)  # type: ignore[arg-type]
-            result = self.real[name](*arguments, **named)
-            if due:
-                _die()
-            return result
+            try:
+                return self.real[name](*arguments, **named)
+            finally:
+                if due:
+                    _die()
 
         return standing_in
 
@@ -148,6 +153,8 @@ class Soak:
         self.whole: dict[str, dict[str, str]] = {}
         self.bytes: dict[str, int] = {}
         self.calls: dict[str, int] = {}
+        self.encode("wds", "latents")  # what is remembered of the clips is in the cache by now
+        shutil.rmtree(self.folder / "latents")
         for layout in ("wds", "sat"):
             meter = Meter()
             meter.install()
@@ -158,6 +165,11 @@ class Soak:
             shutil.rmtree(self.folder / "latents")
             files = len(self.whole[layout])
             self.say(f"{layout}: {meter.written} bytes in {meter.calls} calls make {files} files")
+
+    def mount(self, options: str) -> bool:
+        """Mount a tmpfs; false where that is not allowed."""
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.disk)]
+        return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
     def experiment(self, layout: str, output: str) -> sat_config.Experiment:
         """What is asked for."""
@@ -227,7 +239,7 @@ class Soak:
             raise Wrong(f"{layout}, {done}: {', '.join(sorted(names))} differ")
         if faults := list(verify(self.folder / output)):
             raise Wrong(f"{layout}, {done}: {faults}")
-        if kind == "disk" and self.small:
+        if os.path.ismount(self.disk):
             subprocess.run(["umount", str(self.disk)], check=True)
         return f"{done}, again {again} x" if again else done
 
@@ -242,18 +254,14 @@ class Soak:
         return f"killed {'after' if after else 'before'} call {call}"
 
     def _disk(self, layout: str, output: str) -> str:
-        """Too small a disk, which then grows; without the right to mount, none of that."""
-        page, needed = 4096, self.bytes[layout]
-        size = max(self.draw.randrange(needed) // page, 1) * page
-        mount = ["mount", "-t", "tmpfs", "-o"]
-        done = subprocess.run([*mount, f"size={size}", "tmpfs", str(self.disk)], check=False)
-        self.small = done.returncode == 0
-        if not self.small:
-            raise Wrong("a tmpfs cannot be mounted: run as root, or in a container of your own")
+        """Too small a disk, which then grows; nothing of that without the right to mount."""
+        size = max(self.draw.randrange(self.bytes[layout]) // PAGE, 1) * PAGE
+        if not self.mount(f"size={size}"):
+            return "no disk can be mounted, so none was full"
         status = self._child(lambda: self.encode(layout, output))
         if status != 1:
             raise Wrong(f"on a disk of {size} bytes the run ended with {status}, not 1")
-        subprocess.run([*mount, "remount,size=64m", "tmpfs", str(self.disk)], check=True)
+        self.mount("remount,size=64m")
         return f"disk of {size} bytes"
 
     def _worker(self, layout: str, output: str) -> str:
@@ -307,7 +315,8 @@ class Soak:
         meter = Meter(byte=byte, call=call, after=after)
         status = self._child(lambda: self.encode(layout, output), meter)
         if status not in (0, -signal.SIGKILL) or (must and status == 0):
-            raise Wrong(f"{layout}: a run that was to be killed ended with {status}")
+            instant = f"at byte {byte} or call {call}"
+            raise Wrong(f"{layout}: a run that was to be killed {instant} ended with {status}")
         return status != 0
 
     def _child(self, run: Callable[[], object], meter: Meter | None = None) -> int:
@@ -323,10 +332,10 @@ class Soak:
                 meter.install()
             run()
             status = 0
-        except (StoreError, PreencodeError):
-            status = 1
-        except Exception as error:  # noqa: BLE001 - told, and counted as a failure
-            print(repr(error), file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - told, and counted
+            status = 1 if isinstance(error, StoreError) and "No space left" in str(error) else 2
+            if status == 2:
+                traceback.print_exc()
         finally:
             os._exit(status)
 
