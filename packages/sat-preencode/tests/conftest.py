@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -15,7 +16,9 @@ from sat_models.build import build_model
 from sat_models.checkpoint import save_checkpoint
 from sat_preencode import PreencodeResult, preencode
 from sat_preencode.encoding import Encoder
+from sat_preencode.folders import stored_metadata, stored_values
 from sat_preencode.progress import Reporter
+from sat_preencode.records import read_folder
 
 RATE = 8000
 SIZE = 256
@@ -96,6 +99,7 @@ class World:
             "preencode": {
                 "output_path": str(self.latents),
                 "checkpoint": str(self.root / "vae.safetensors"),
+                "shard_size": 4,
             },
         } | changes
 
@@ -107,12 +111,26 @@ class World:
         return preencode(self.experiment(**changes), reporter=reporter, stop=stop)
 
     def files(self, *, named: str = "*") -> dict[str, bytes]:
-        """What the latent folder holds, hidden files too."""
+        """What the latent folder holds, hidden files too, locks aside."""
         return {
             path.relative_to(self.latents).as_posix(): path.read_bytes()
             for path in sorted(self.latents.rglob(named))
-            if path.is_file()
+            if path.is_file() and path.parent.name != ".locks"
         }
+
+    def stored(self, folder: Path | None = None) -> dict[str, bytes]:
+        """The latents by the id of their item, as the manifest says where they are."""
+        folder = folder or self.latents
+        return {e.id: stored_values(folder, e) for e in read_folder(folder)[1]}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The same as arrays."""
+        return {name: np.load(BytesIO(content)) for name, content in self.stored().items()}
+
+    def metadata(self) -> dict[str, dict]:
+        """What is said of each item, by its id."""
+        entries = read_folder(self.latents)[1]
+        return {e.id: json.loads(stored_metadata(self.latents, e)) for e in entries}
 
     def manifest(self) -> list[dict]:
         """The lines of the folder's list of items."""

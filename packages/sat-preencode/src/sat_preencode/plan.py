@@ -6,8 +6,7 @@ What remains at the end of a file is an item too, padded with zeros, unless it i
 quarter of `sample_size` and not all there is of the file.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ class Item(Node, kw_only=True):
     Attributes:
         id: Dataset id, relative path and, in twelve digits, first sample; the same wherever the
             data lies.
-        file: The latent's file, relative to the latent folder.
         dataset: Id of the dataset.
         relpath: The audio file below the dataset's folder, with forward slashes.
         start_sample: First sample, at the experiment's sample rate.
@@ -41,7 +39,6 @@ class Item(Node, kw_only=True):
     """
 
     id: str
-    file: str
     dataset: str
     relpath: str
     start_sample: int
@@ -109,7 +106,7 @@ class Plan:
 
     Attributes:
         items: Ordered by file and, within a file, by time.
-        batch_size: Items per batch; the last batch may hold fewer.
+        batch_size: Items per batch.
         seconds: Audio in all items.
         left_out_seconds: Audio in tails that are too short for an item.
         beyond_limit: Items that are left out because they lie behind the last batch allowed.
@@ -121,17 +118,16 @@ class Plan:
     left_out_seconds: float
     beyond_limit: int = 0
 
-    @property
-    def fingerprint(self) -> str:
-        """Of what is to be made, and of how it is put into batches."""
-        items = [msgspec.structs.astuple(planned.item) for planned in self.items]
-        text = msgspec.json.encode([self.batch_size, items])
-        return hashlib.sha256(text).hexdigest()
 
-    def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
-        """The items in groups that never change, whatever has been encoded already."""
-        for start in range(0, len(self.items), self.batch_size):
-            yield self.items[start : start + self.batch_size]
+def group(items: Sequence[PlannedItem], *, batch_size: int) -> list[tuple[PlannedItem, ...]]:
+    """Put items into batches; the last one may hold fewer.
+
+    Args:
+        items: In the plan's order.
+        batch_size: Items per batch.
+    """
+    starts = range(0, len(items), batch_size)
+    return [tuple(items[start : start + batch_size]) for start in starts]
 
 
 def stretches(num_samples: int, *, sample_size: int) -> list[tuple[int, int]]:
@@ -174,7 +170,6 @@ def plan_items(
         for start, length in stretches(source.num_samples, sample_size=sample_size):
             item = Item(
                 id=f"{source.dataset}/{source.relpath}#{start:012d}",
-                file=f"{source.dataset}/{source.relpath}/{start:012d}.npy",
                 dataset=source.dataset,
                 relpath=source.relpath,
                 start_sample=start,

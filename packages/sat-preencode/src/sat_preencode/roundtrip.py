@@ -17,8 +17,10 @@ from sat_models.audio import read_audio
 from sat_preencode.checks import preencode_table
 from sat_preencode.encoding import Encoder, load_encoder
 from sat_preencode.errors import StoreError
+from sat_preencode.folders import as_floats, stored_metadata, stored_values
 from sat_preencode.progress import Reporter
-from sat_preencode.store import Entry, read_folder
+from sat_preencode.records import Entry, read_folder
+from sat_preencode.settings import Details
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,11 @@ def decode_some(folder: Path, *, count: int, reporter: Reporter) -> Iterator[Rou
         )
     chosen = {round(at) for at in np.linspace(0, len(entries) - 1, min(count, len(entries)))}
     for number in sorted(chosen):
-        yield _compare(folder, entries[number], encoder)
+        yield _compare(folder, entries[number], encoder, details)
 
 
-def _compare(folder: Path, entry: Entry, encoder: Encoder) -> RoundTrip:
-    path = folder / entry.file
-    sidecar = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=dict[str, Any])
+def _compare(folder: Path, entry: Entry, encoder: Encoder, details: Details) -> RoundTrip:
+    sidecar = msgspec.json.decode(stored_metadata(folder, entry), type=dict[str, Any])
     source = read_audio(
         sidecar["path"],
         start=entry.start_sample,
@@ -65,7 +66,8 @@ def _compare(folder: Path, entry: Entry, encoder: Encoder) -> RoundTrip:
         sample_rate=encoder.settings.sample_rate,
         channels=encoder.settings.channels,
     )
-    latents = torch.from_numpy(np.load(path, allow_pickle=False))[None]
+    values = as_floats(stored_values(folder, entry), entry, folder=folder, details=details)
+    latents = torch.from_numpy(values)[None]
     with torch.inference_mode():
         weights = next(encoder.autoencoder.parameters()).dtype
         decoded = encoder.autoencoder.decode(latents.to(encoder.device, weights))

@@ -15,6 +15,7 @@ import msgspec
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.node import Node
 from sat_models.data.latent_details import FORMAT, VERSION
+from sat_preencode.containers import Layout
 
 Table = dict[str, Any]
 
@@ -75,7 +76,12 @@ class Details(Node, kw_only=True):
         hop_length: Samples per latent frame.
         latent_dim: Channels of the latents.
         sample_size: Samples per item.
+        dtype: Number format of the latents.
+        layout: What the latents lie in: tar files ("wds") or SAT's folders ("sat").
         settings: What a continuation must agree with.
+        model_config: As in SAT's file, but the content itself: the model's part of the experiment.
+        dataset_config: As in SAT's file, but the content itself: the experiment's dataset.
+        args: As in SAT's file: how the command was told to encode.
     """
 
     format: str = FORMAT
@@ -88,7 +94,19 @@ class Details(Node, kw_only=True):
     hop_length: int
     latent_dim: int
     sample_size: int
+    dtype: str
+    layout: Layout
     settings: Settings
+    model_config: Table
+    dataset_config: Table
+    args: Table
+
+    def differences(self, other: "Details") -> list[str]:
+        """One line per value that keeps two folders from being one, as `Settings` has them."""
+        found = self.settings.differences(other.settings)
+        if self.layout != other.layout:
+            found.append(f"format: {_shown(other.layout)} there, {_shown(self.layout)} now")
+        return found
 
 
 def encoder_table(node: AutoencoderConfig) -> Table:
