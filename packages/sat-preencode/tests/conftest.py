@@ -150,11 +150,11 @@ def _own_cache(monkeypatch, tmp_path_factory):
 def encodes(monkeypatch):
     """The ids of each batch that goes through an encoder."""
     batches = []
-    original = Encoder.encode
+    original = Encoder.features
 
     def counting(self, audio, *, ids):
         batches.append(list(ids))
         return original(self, audio, ids=ids)
 
-    monkeypatch.setattr(Encoder, "encode", counting)
+    monkeypatch.setattr(Encoder, "features", counting)
     return batches

@@ -47,7 +47,7 @@ def test_any_number_of_processes_make_the_bytes_of_one(world, processes):
 
 
 def test_death_of_one_loses_nothing_of_the_others(world, monkeypatch):
-    original, calls = Encoder.encode, []
+    original, calls = Encoder.features, []
 
     def dying(self, audio, *, ids):
         calls.append(ids)
@@ -55,10 +55,10 @@ def test_death_of_one_loses_nothing_of_the_others(world, monkeypatch):
             raise KeyboardInterrupt
         return original(self, audio, ids=ids)
 
-    monkeypatch.setattr(Encoder, "encode", dying)
+    monkeypatch.setattr(Encoder, "features", dying)
     with pytest.raises(KeyboardInterrupt):
         part(world, 0, 2)
-    monkeypatch.setattr(Encoder, "encode", original)
+    monkeypatch.setattr(Encoder, "features", original)
     other = part(world, 1, 2)
     assert (other.encoded, other.complete) == (4, False)
     assert not (world.latents / "manifest.jsonl").exists()

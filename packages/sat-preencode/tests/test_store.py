@@ -37,10 +37,14 @@ def details(**changes):
             "autoencoder_fingerprint": "0123456789abcdef",
             "sample_rate": 1000,
             "sample_size": 32,
+            "whole_files": False,
+            "window_overlap": None,
             "channels": 1,
+            "tokens": False,
             "latent": "sample",
             "seed": 42,
             "arithmetic": "float32",
+            "dtype": "float32",
             "encoder": {"encoder": {"type": "oobleck", "config": {"strides": [2, 4]}}},
         }
         | changes
@@ -53,6 +57,8 @@ def details(**changes):
         sample_rate=1000,
         hop_length=8,
         latent_dim=3,
+        latent="sample",
+        dtype="float32",
         sample_size=32,
         settings=settings,
     )
@@ -60,7 +66,7 @@ def details(**changes):
 
 @pytest.fixture
 def store(tmp_path):
-    store = LatentStore(tmp_path / "latents", latent_dim=3)
+    store = LatentStore(tmp_path / "latents", channels=3)
     store.folder.mkdir()
     return store
 
@@ -161,7 +167,7 @@ def test_settings_fingerprint_follows_every_setting():
 
 
 def test_second_writer_is_told_that_the_folder_is_in_use(store):
-    second = LatentStore(store.folder, latent_dim=3)
+    second = LatentStore(store.folder, channels=3)
     with (
         store.locked(),
         pytest.raises(StoreError, match="another process is writing"),
@@ -192,7 +198,7 @@ def test_folder_that_cannot_be_made_is_explained(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(StoreError, match="cannot write"),
-        LatentStore(tmp_path / "file" / "latents", latent_dim=3).locked(),
+        LatentStore(tmp_path / "file" / "latents", channels=3).locked(),
     ):
         pass
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from sat_models.data.latent_details import DETAILS, MANIFEST
+from sat_models.data.latent_files import BFLOAT16, to_float
 from sat_preencode.errors import StoreError
 from sat_preencode.settings import Details
 from sat_preencode.store import Entry, LatentStore, read_folder
@@ -66,11 +67,12 @@ def describe(folder: Path) -> Statistics:
         StoreError: It is no finished latent folder, or a latent is damaged.
     """
     details, entries = read_folder(folder)
-    count, total, squares = 0, np.zeros(details.latent_dim), np.zeros(details.latent_dim)
+    count, total, squares = 0, np.zeros(details.stored_channels), np.zeros(details.stored_channels)
     lowest, highest, size = np.inf, -np.inf, 0
     for entry in entries:
         content = (folder / entry.file).read_bytes()
-        values = _array(content, folder / entry.file)[:, : entry.valid_frames].astype(np.float64)
+        stored = _array(content, folder / entry.file)[:, : entry.valid_frames]
+        values = to_float(stored, bfloat16=details.dtype == BFLOAT16).double().numpy()
         count, size = count + values.shape[1], size + len(content)
         total, squares = total + values.sum(axis=1), squares + np.square(values).sum(axis=1)
         lowest, highest = min(lowest, values.min()), max(highest, values.max())
@@ -99,7 +101,7 @@ def verify(folder: Path) -> Iterator[str]:
     """
     details, entries = read_folder(folder)
     for entry in entries:
-        yield from _faults(folder, entry, latent_dim=details.latent_dim)
+        yield from _faults(folder, entry, channels=details.stored_channels)
     known = {entry.file for entry in entries}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.npy")}
     for name in sorted(found - known):
@@ -125,7 +127,7 @@ def merge(output: Path, folders: Sequence[Path]) -> int:
     """
     read = [(folder, *read_folder(folder)) for folder in folders]
     first: Details = read[0][1]
-    store = LatentStore(output, latent_dim=first.latent_dim)
+    store = LatentStore(output, channels=first.stored_channels)
     with store.locked():
         for _, details, _ in read:
             store.claim(details)
@@ -137,7 +139,7 @@ def merge(output: Path, folders: Sequence[Path]) -> int:
             for entry in found:
                 _refuse_other(entries.get(entry.id), entry, folder)
                 if entry.id not in entries:
-                    _take(entry, folder, output, latent_dim=details.latent_dim)
+                    _take(entry, folder, output, channels=details.stored_channels)
                 entries[entry.id] = entry
         store.write_manifest(entries.values())
     return len(entries)
@@ -151,8 +153,8 @@ def _refuse_other(there: Entry | None, entry: Entry, folder: Path) -> None:
         )
 
 
-def _take(entry: Entry, folder: Path, output: Path, *, latent_dim: int) -> None:
-    for fault in _faults(folder, entry, latent_dim=latent_dim):
+def _take(entry: Entry, folder: Path, output: Path, *, channels: int) -> None:
+    for fault in _faults(folder, entry, channels=channels):
         raise StoreError(f"{fault}; run sat-preencode there again, which mends it")
     for name in (entry.file, str(Path(entry.file).with_suffix(".json"))):
         target = output / name
@@ -166,7 +168,7 @@ def _take(entry: Entry, folder: Path, output: Path, *, latent_dim: int) -> None:
         os.replace(temporary, target)
 
 
-def _faults(folder: Path, entry: Entry, *, latent_dim: int) -> Iterator[str]:
+def _faults(folder: Path, entry: Entry, *, channels: int) -> Iterator[str]:
     path = folder / entry.file
     try:
         content = path.read_bytes()
@@ -185,9 +187,9 @@ def _faults(folder: Path, entry: Entry, *, latent_dim: int) -> Iterator[str]:
     if changed:
         yield f"{path.with_suffix('.json')}: does not agree with the manifest: {', '.join(changed)}"
     array = _array(content, path)
-    if array.shape != (latent_dim, entry.frames):
-        yield f"{path}: has shape {array.shape}, not {(latent_dim, entry.frames)}"
-    elif not np.isfinite(array).all():
+    if array.shape != (channels, entry.frames):
+        yield f"{path}: has shape {array.shape}, not {(channels, entry.frames)}"
+    elif array.dtype.kind == "f" and not np.isfinite(array).all():
         yield f"{path}: holds values that are not finite"
 
 

@@ -18,6 +18,7 @@ from sat_preencode.scan import find_sources
 from sat_preencode.settings import Details
 from sat_preencode.share import ALL, Share
 from sat_preencode.store import BAD_FILES, LatentStore
+from sat_preencode.windows import Cutting
 from sat_preencode.work import Work
 
 
@@ -69,7 +70,7 @@ def preencode(
     experiment, table = preencode_table(experiment)
     dataset = audio_node(experiment)
     encoder = load_encoder(experiment, table, reporter=reporter, local_rank=share.local_rank)
-    store = LatentStore(Path(table.output_path), latent_dim=encoder.autoencoder.latent_dim)
+    store = LatentStore(Path(table.output_path), channels=encoder.stored_channels)
     with store.locked(share):
         with store.undisturbed() if not share.alone else nullcontext():
             store.claim(_details(experiment, table, encoder))
@@ -86,9 +87,8 @@ def preencode(
         _check_bad_share(experiment, ledger, files=files)
         plan = plan_items(
             sources,
+            cutting=_cutting(encoder),
             sample_rate=rate,
-            sample_size=encoder.settings.sample_size,
-            hop_length=encoder.autoencoder.hop_length,
             batch_size=experiment.batch_size,
             limit_batches=table.limit_batches,
         )
@@ -121,6 +121,7 @@ def _check_bad_share(experiment: AudioExperiment, ledger: Ledger, *, files: int)
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
+    settings = encoder.settings
     return Details(
         config=plain(experiment),
         checkpoint=table.checkpoint or "",
@@ -128,7 +129,19 @@ def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) ->
         settings_fingerprint=encoder.settings.fingerprint,
         sample_rate=experiment.sample_rate,
         hop_length=encoder.autoencoder.hop_length,
-        latent_dim=encoder.autoencoder.latent_dim,
-        sample_size=encoder.settings.sample_size,
-        settings=encoder.settings,
+        latent_dim=encoder.stored_channels if settings.tokens else encoder.autoencoder.latent_dim,
+        latent=settings.latent,
+        dtype=settings.dtype,
+        sample_size=None if settings.whole_files else settings.sample_size,
+        settings=settings,
+    )
+
+
+def _cutting(encoder: Encoder) -> Cutting:
+    settings = encoder.settings
+    return Cutting(
+        sample_size=settings.sample_size,
+        hop_length=encoder.autoencoder.hop_length,
+        whole=settings.whole_files,
+        overlap=settings.window_overlap or 0,
     )

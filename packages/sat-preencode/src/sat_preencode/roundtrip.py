@@ -14,6 +14,8 @@ from torch import Tensor
 
 import sat_config
 from sat_models.audio import read_audio
+from sat_models.data.latent_files import BFLOAT16, to_float
+from sat_models.models.chunks import decode_in_chunks
 from sat_preencode.checks import preencode_table
 from sat_preencode.encoding import Encoder, load_encoder
 from sat_preencode.errors import StoreError
@@ -65,12 +67,25 @@ def _compare(folder: Path, entry: Entry, encoder: Encoder) -> RoundTrip:
         sample_rate=encoder.settings.sample_rate,
         channels=encoder.settings.channels,
     )
-    latents = torch.from_numpy(np.load(path, allow_pickle=False))[None]
-    with torch.inference_mode():
-        weights = next(encoder.autoencoder.parameters()).dtype
-        decoded = encoder.autoencoder.decode(latents.to(encoder.device, weights))
+    decoded = decode_stored(np.load(path, allow_pickle=False), encoder)
     difference = decoded[0].float().cpu()[:, : source.shape[1]] - source
     return RoundTrip(entry.id, 10 * math.log10(_power(difference) / max(_power(source), 1e-20)))
+
+
+def decode_stored(array: np.ndarray, encoder: Encoder) -> Float[Tensor, "1 c t"]:
+    """The audio of an item as it is stored, in windows where whole files are."""
+    model, settings = encoder.autoencoder, encoder.settings
+    with torch.inference_mode():
+        if settings.tokens:
+            codes = torch.from_numpy(array.astype(np.int64))[None].to(encoder.device)
+            return model.decode_tokens(codes)
+        latents = to_float(array, bfloat16=settings.dtype == BFLOAT16)[None]
+        if settings.latent == "mean_scale":
+            latents = latents.chunk(2, dim=1)[0]
+        latents = latents.to(encoder.device, encoder.arithmetic.stored)
+        frames = settings.sample_size // model.hop_length
+        overlap = settings.window_overlap or 0
+        return decode_in_chunks(model, latents, chunk=frames, overlap=overlap)
 
 
 def _power(audio: Float[Tensor, "c t"]) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from sat_models.data.latent_details import DETAILS, FORMAT, MANIFEST, VERSION
 from sat_preencode.errors import StoreError
@@ -55,15 +55,15 @@ class _ShareNote(msgspec.Struct):
 class LatentStore:
     """A latent folder, open for writing."""
 
-    def __init__(self, folder: Path, *, latent_dim: int) -> None:
+    def __init__(self, folder: Path, *, channels: int) -> None:
         """Use `folder`; nothing is touched yet.
 
         Args:
             folder: Where the latents go; created when first needed.
-            latent_dim: Channels of the latents.
+            channels: Channels of what is stored.
         """
         self.folder = folder
-        self.latent_dim = latent_dim
+        self.channels = channels
 
     @contextmanager
     def locked(self, share: Share = ALL) -> Iterator[None]:
@@ -161,10 +161,10 @@ class LatentStore:
         except (OSError, ValueError, EOFError, KeyError):  # msgspec's errors are ValueErrors
             return None
         expected = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
-        return entry if entry == expected and shape == (self.latent_dim, item.frames) else None
+        return entry if entry == expected and shape == (self.channels, item.frames) else None
 
     def write(
-        self, item: Item, latents: Float[np.ndarray, "d l"], *, metadata: Mapping[str, Any]
+        self, item: Item, latents: Shaped[np.ndarray, "d l"], *, metadata: Mapping[str, Any]
     ) -> Entry:
         """Write one item, latent first; a manifest that is there is out of date and goes.
 
@@ -177,9 +177,9 @@ class LatentStore:
             StoreError: The disk refuses.
             ValueError: The latents do not have the shape that the plan expects.
         """
-        if latents.shape != (self.latent_dim, item.frames):
+        if latents.shape != (self.channels, item.frames):
             raise ValueError(
-                f"{item.id}: latents of shape {(self.latent_dim, item.frames)} expected, got"
+                f"{item.id}: latents of shape {(self.channels, item.frames)} expected, got"
                 f" {latents.shape}"
             )
         buffer = io.BytesIO()

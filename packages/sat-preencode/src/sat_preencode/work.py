@@ -6,10 +6,10 @@ from itertools import takewhile
 
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
+from sat_preencode.batches import EncodedBatch, encode_batches
 from sat_preencode.encoding import Encoder
 from sat_preencode.plan import Plan, PlannedItem
 from sat_preencode.progress import Reporter, duration
-from sat_preencode.reading import Form, ReadBatch, read_batches
 from sat_preencode.share import Share
 from sat_preencode.store import BAD_FILES, Entry, LatentStore
 
@@ -77,21 +77,23 @@ class Work:
             reporter: Shows how far it has come.
             num_workers: Batches that are read ahead.
         """
-        settings = encoder.settings
-        form = Form(
+        batches = encode_batches(
+            self._missing(),
+            encoder=encoder,
             batch_size=self.plan.batch_size,
-            channels=settings.channels,
-            sample_size=settings.sample_size,
-            sample_rate=settings.sample_rate,
+            num_workers=num_workers,
+            stop=self._stop,
         )
-        batches = read_batches(self._missing(), form=form, num_workers=num_workers)
         total, there = sum(len(batch) for batch in self._batches), len(self.finished)
-        with closing(batches), reporter.encoding(items=total, finished=there) as meter:
-            for batch in takewhile(lambda _: not self._stop(), batches):
-                written = self._encode(batch, encoder, ledger)
-                meter.advance(
-                    len(written), sum(e.num_samples for e in written) / settings.sample_rate
-                )
+        rate = encoder.settings.sample_rate
+        rest = [p.item for b in self._batches for p in b if p.item.id not in self.finished]
+        seconds = sum(item.num_samples for item in rest) / rate
+        progress = reporter.encoding(items=total, finished=there, seconds=seconds)
+        with closing(batches), progress as meter:
+            for batch in batches:
+                written = self._write(batch, ledger)
+                samples = sum(entry.num_samples for entry in written)
+                meter.advance(len(written), samples / rate)
 
     def finish(self) -> bool:
         """Write the manifest, once there is nothing left to encode in any process.
@@ -133,21 +135,18 @@ class Work:
             if any(planned.item.id not in self.finished for planned in batch):
                 yield batch
 
-    def _encode(self, batch: ReadBatch, encoder: Encoder, ledger: Ledger) -> list[Entry]:
-        lacking = {p.item.id for p in batch.items} - self.finished.keys()
+    def _write(self, batch: EncodedBatch, ledger: Ledger) -> list[Entry]:
+        lacking = {p.item.id for p in batch.planned} - self.finished.keys()
         for bad in batch.bad:
             if bad.planned.item.id in lacking:
                 lacking.remove(bad.planned.item.id)
                 self.unreadable += 1
                 self._bad.append(bad.planned.item.id)
                 ledger.record(bad.planned.source.path, bad.reason, bad.offset)
-        if not lacking:
-            return []
-        latents = encoder.encode(batch.audio, ids=[p.item.id for p in batch.items])
         written = [
-            self._store.write(planned.item, rows, metadata=metadata)
-            for planned, rows, metadata in zip(batch.items, latents, batch.metadata, strict=True)
-            if planned.item.id in lacking
+            self._store.write(found.planned.item, found.values, metadata=found.metadata)
+            for found in batch.items
+            if found.planned.item.id in lacking
         ]
         self.finished |= {entry.id: entry for entry in written}
         self.encoded += len(written)
