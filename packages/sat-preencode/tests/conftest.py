@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -16,6 +17,7 @@ from sat_models.checkpoint import save_checkpoint
 from sat_preencode import PreencodeResult, preencode
 from sat_preencode.encoding import Encoder
 from sat_preencode.progress import Reporter
+from sat_preencode.store import read_folder
 
 RATE = 8000
 SIZE = 256
@@ -113,6 +115,21 @@ class World:
             for path in sorted(self.latents.rglob(named))
             if path.is_file()
         }
+
+    def arrays(self, folder: str = "latents") -> dict[str, np.ndarray]:
+        """What is stored of each item, by its id."""
+        root = self.root / folder
+        return {e.id: np.load(root / e.file) for e in read_folder(root)[1]}
+
+    def metadata(self, folder: str = "latents") -> dict[str, dict]:
+        """What is said of each item, by its id."""
+        root = self.root / folder
+        entries = read_folder(root)[1]
+        return {e.id: json.loads((root / e.file).with_suffix(".json").read_text()) for e in entries}
+
+    def read(self, path: Path) -> np.ndarray:
+        """An audio file, as (time, channels)."""
+        return soundfile.read(path, dtype="float32", always_2d=True)[0]
 
     def manifest(self) -> list[dict]:
         """The lines of the folder's list of items."""
