@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sat_models.layers import flex
+from sat_models.layers.flex import flex_serves
 from sat_models.layers.window import CAUSAL, EVERYWHERE, Window, attend
 
 LENGTH = 23
@@ -102,3 +104,61 @@ def test_where_no_key_is_seen_zeros_are_gathered():
     result = attend(query, key, value, window=EVERYWHERE, key_mask=mask)
     assert not result[0].any()
     torch.testing.assert_close(result[1], value[1, :, :1].expand(-1, LENGTH, -1))
+
+
+FLEX_WINDOWS = [Window(64, 64), Window(200, 0), Window(0, 130), Window(10, None), Window(None, 3)]
+
+
+def without_gradients(length):
+    return [x.detach() for x in heads(length)]
+
+
+@pytest.fixture
+def flex_on_cpu(monkeypatch):
+    """Take the way of a graphics card, uncompiled."""
+    warned_without_compiling = "torch.nn.attention.flex_attention._warn_once"
+    monkeypatch.setattr(warned_without_compiling, lambda **warning: None)
+    monkeypatch.setattr("sat_models.layers.window.flex_serves", lambda query: True)
+
+
+@pytest.mark.parametrize("window", FLEX_WINDOWS, ids=str)
+@pytest.mark.parametrize("length", [23, 300])
+@pytest.mark.usefixtures("flex_on_cpu")
+def test_flex_equals_blocks_and_a_mask(window, length, monkeypatch):
+    inputs = without_gradients(length)
+    got = attend(*inputs, window=window)
+    torch.testing.assert_close(got, by_mask(*inputs, window))
+    monkeypatch.setattr("sat_models.layers.window.flex_serves", flex_serves)
+    torch.testing.assert_close(got, attend(*inputs, window=window))
+
+
+@pytest.mark.parametrize("window", FLEX_WINDOWS, ids=str)
+@pytest.mark.usefixtures("flex_on_cpu")
+def test_flex_does_not_see_masked_keys(window):
+    inputs = without_gradients(300)
+    mask = torch.ones(2, 300, dtype=torch.bool)
+    mask[0, 140:] = False
+    got = attend(*inputs, window=window, key_mask=mask)
+    short = [x[:1, :, :140] for x in inputs]
+    torch.testing.assert_close(got[:1, :, :140], attend(*short, window=window))
+    torch.testing.assert_close(got[1:], attend(*(x[1:] for x in inputs), window=window))
+    assert got.isfinite().all()
+
+
+def test_flex_computes_only_the_blocks_that_a_window_touches():
+    blocks = flex._block_mask(100, 30, 1000, torch.device("cpu")).to_dense()[0, 0]
+    seen = by_mask(*(torch.eye(1000)[None, None] for _ in range(3)), Window(100, 30))[0, 0] > 0
+    seen = functional.pad(seen, (0, 24, 0, 24)).unfold(0, 128, 128).unfold(1, 128, 128)
+    assert torch.equal(blocks.bool(), seen.any((-1, -2)))
+
+
+def test_flex_is_for_graphics_cards_and_widths_that_it_knows(monkeypatch):
+    class OnCard(torch.Tensor):
+        is_cuda = True
+
+    monkeypatch.setattr(flex, "_is_installed", lambda: True)
+    assert not flex_serves(torch.zeros(1, 1, 4, 64))
+    served = [width for width in (8, 16, 48, 64) if flex_serves(OnCard(1, 1, 4, width))]
+    assert served == [16, 64]
+    monkeypatch.setattr(flex, "_is_installed", lambda: False)
+    assert not flex_serves(OnCard(1, 1, 4, 64))

@@ -1,7 +1,7 @@
 import pytest
 
 from sat_models.data.audio_dir import AudioFile
-from sat_preencode.plan import Source, plan_items, stretches
+from sat_preencode.plan import Source, group, plan_items, stretches
 from sat_preencode.windows import Cutting
 
 
@@ -39,7 +39,6 @@ def test_plan_names_items_by_dataset_file_and_sample_and_never_by_place():
     there = plan(source("music", "a/x.wav", 300, root="/there"))
     assert [planned.item for planned in here.items] == [planned.item for planned in there.items]
     assert here.items[0].item.id == "music/a/x.wav#000000000000"
-    assert here.items[0].item.file == "music/a/x.wav/000000000000.npy"
 
 
 def test_plan_counts_valid_samples_and_frames_of_a_padded_item():
@@ -56,8 +55,11 @@ def test_plan_counts_what_it_leaves_out():
 
 def test_batches_cover_every_item_once_in_order():
     planned = plan(source("m", "x.wav", 5 * 256), batch_size=2)
-    assert [len(batch) for batch in planned.batches()] == [2, 2, 1]
-    assert tuple(item for batch in planned.batches() for item in batch) == planned.items
+    assert [len(batch) for batch in group(planned.items, batch_size=2)] == [2, 2, 1]
+    assert (
+        tuple(item for batch in group(planned.items, batch_size=2) for item in batch)
+        == planned.items
+    )
 
 
 def test_limit_keeps_the_first_batches_and_counts_the_rest():
@@ -83,6 +85,6 @@ def test_whole_files_are_one_item_each_with_as_many_frames_as_they_need():
 def test_batches_of_whole_files_hold_windows_of_one_length_and_no_more_than_fit():
     lengths = {"a": 4000, "b": 100, "c": 256, "d": 120, "e": 256, "f": 110}
     planned = plan(*(source("m", n, size) for n, size in lengths.items()), whole=True)
-    batches = [[p.item.relpath for p in batch] for batch in planned.batches()]
+    batches = [[p.item.relpath for p in batch] for batch in group(planned.items, batch_size=2)]
     assert batches == [["b", "d"], ["f"], ["a"], ["c", "e"]]
-    assert all(len({p.window for p in batch}) == 1 for batch in planned.batches())
+    assert all(len({p.window for p in batch}) == 1 for batch in group(planned.items, batch_size=2))

@@ -4,10 +4,8 @@ from sat_config.audio.dataset import AudioDirNode, DatasetNode, WebDatasetNode
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
-from sat_models.data.latent_details import DETAILS, MANIFEST
 from sat_models.support import refuse_unsupported
 from sat_preencode.errors import PreencodeError
-from sat_preencode.store import BAD_FILES
 
 
 def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]:
@@ -32,8 +30,8 @@ def audio_node(experiment: AudioExperiment) -> AudioDirNode | WebDatasetNode:
     """The experiment's dataset, which has to be audio: in folders, or in tar shards.
 
     Raises:
-        PreencodeError: There is none, it is not audio, an id cannot name a folder, or files are
-            to be changed before they are encoded.
+        PreencodeError: There is none, it is not audio, an id cannot begin the names of items, or
+            files are to be changed before they are encoded.
     """
     node = experiment.dataset
     if not isinstance(node, AudioDirNode | WebDatasetNode) or _holds_latents(node):
@@ -61,9 +59,8 @@ def _holds_latents(node: DatasetNode) -> bool:
 
 
 def _check_id(name: str, index: int) -> None:
-    taken = name in (DETAILS, MANIFEST, BAD_FILES) or name.startswith(".")
-    if taken or set(name) & set('/\\:*?"<>|\0'):
+    if set(name) & set("/\\#\0"):
         raise PreencodeError(
-            f"dataset.datasets[{index}].id is {name!r}, which cannot name a folder of latents; use"
-            " letters, digits, '-' and '_'"
+            f"dataset.datasets[{index}].id is {name!r}, which cannot begin the names of items: that"
+            " ends at the first '/'; use letters, digits, '-' and '_'"
         )

@@ -6,7 +6,6 @@ and no sign is ever flipped. What remains at the end of a file is an item too, p
 unless it is shorter than a quarter of `sample_size` and not all there is of the file.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +28,6 @@ class Item(Node, kw_only=True):
     Attributes:
         id: Dataset id, relative path and, in twelve digits, first sample; the same wherever the
             data lies.
-        file: The latent's file, relative to the latent folder.
         dataset: Id of the dataset.
         relpath: The audio file below the dataset's folder, with forward slashes.
         start_sample: First sample, at the experiment's sample rate.
@@ -43,7 +41,6 @@ class Item(Node, kw_only=True):
     """
 
     id: str
-    file: str
     dataset: str
     relpath: str
     start_sample: int
@@ -137,17 +134,6 @@ class Plan:
     left_out_seconds: float
     beyond_limit: int = 0
 
-    @property
-    def fingerprint(self) -> str:
-        """Of what is to be made, and of how it is put into batches."""
-        items = [msgspec.structs.astuple(planned.item) for planned in self.items]
-        text = msgspec.json.encode([self.batch_size, items])
-        return hashlib.sha256(text).hexdigest()
-
-    def batches(self) -> Iterator[tuple[PlannedItem, ...]]:
-        """The items in groups that never change, whatever has been encoded already."""
-        yield from group(self.items, batch_size=self.batch_size)
-
 
 def group(items: Sequence[PlannedItem], *, batch_size: int) -> list[tuple[PlannedItem, ...]]:
     """Put items into batches of so many windows, all of the same length.
@@ -223,7 +209,6 @@ def _items(source: Source, cutting: Cutting, *, rate: int) -> Iterator[PlannedIt
         frames = valid if cutting.whole else size // hop
         item = Item(
             id=f"{source.dataset}/{source.relpath}#{start:012d}",
-            file=f"{source.dataset}/{source.relpath}/{start:012d}.npy",
             dataset=source.dataset,
             relpath=source.relpath,
             start_sample=start,

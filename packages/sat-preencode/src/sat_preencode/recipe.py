@@ -1,7 +1,6 @@
 """The recipe: from an experiment to a latent folder."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from sat_preencode.share import ALL, Share
 from sat_preencode.store import BAD_FILES, LatentStore
 from sat_preencode.windows import Cutting
 from sat_preencode.work import Work
+
+MODEL_KEYS = ("model_type", "sample_rate", "sample_size", "audio_channels", "model")
+"""What stands in a model configuration of SAT, training aside."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,9 @@ def preencode(
     experiment, table = preencode_table(experiment)
     dataset = audio_node(experiment)
     encoder = load_encoder(experiment, table, reporter=reporter, local_rank=share.local_rank)
-    store = LatentStore(Path(table.output_path), channels=encoder.stored_channels)
-    with store.locked(share):
-        with store.undisturbed() if not share.alone else nullcontext():
-            store.claim(_details(experiment, table, encoder))
+    details = _details(experiment, table, encoder)
+    store = LatentStore(Path(table.output_path), details=details, on_change=table.on_change)
+    with store.opened():
         ledger = Ledger(store.folder / BAD_FILES, on_bad_file=experiment.on_bad_file)
         rate = experiment.sample_rate
         sources = find_sources(
@@ -92,24 +93,30 @@ def preencode(
             batch_size=experiment.batch_size,
             limit_batches=table.limit_batches,
         )
-        work = Work(plan, store, share=share, stop=stop)
+        if stop():
+            return _result(encoder, store.folder)
+        shards = store.settle(plan, shard_size=table.shard_size)
+        work = Work(plan, shards, store, share=share, stop=stop)
         reporter.say(f"plan        {work.summary()}")
         work.encode_missing(
             encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
         )
         _check_bad_share(experiment, ledger, files=files)
-        complete = not stop()
-        if complete:
-            with store.undisturbed() if not share.alone else nullcontext():
-                complete = work.finish()
+        complete = not stop() and work.finish()
+    return _result(encoder, store.folder, work, complete=complete)
+
+
+def _result(
+    encoder: Encoder, folder: Path, work: Work | None = None, *, complete: bool = False
+) -> PreencodeResult:
     return PreencodeResult(
-        folder=store.folder,
+        folder=folder,
         checkpoint=encoder.checkpoint,
         autoencoder_fingerprint=encoder.settings.autoencoder_fingerprint,
-        items=len(work.finished),
-        encoded=work.encoded,
-        unreadable=work.unreadable,
-        seconds=sum(entry.num_samples for entry in work.finished.values()) / rate,
+        items=work.items if work else 0,
+        encoded=work.encoded if work else 0,
+        unreadable=work.unreadable if work else 0,
+        seconds=work.samples / encoder.settings.sample_rate if work else 0.0,
         complete=complete,
     )
 
@@ -121,9 +128,9 @@ def _check_bad_share(experiment: AudioExperiment, ledger: Ledger, *, files: int)
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
-    settings = encoder.settings
+    config, settings = plain(experiment), encoder.settings
     return Details(
-        config=plain(experiment),
+        config=config,
         checkpoint=table.checkpoint or "",
         autoencoder_fingerprint=encoder.settings.autoencoder_fingerprint,
         settings_fingerprint=encoder.settings.fingerprint,
@@ -133,7 +140,11 @@ def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) ->
         latent=settings.latent,
         dtype=settings.dtype,
         sample_size=None if settings.whole_files else settings.sample_size,
+        layout=table.format,
         settings=settings,
+        model_config={key: config[key] for key in MODEL_KEYS if key in config},
+        dataset_config=config["dataset"],
+        args=config["preencode"],
     )
 
 

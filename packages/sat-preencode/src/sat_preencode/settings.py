@@ -15,6 +15,7 @@ import msgspec
 from sat_config.audio.autoencoder import AutoencoderConfig
 from sat_config.node import Node
 from sat_models.data.latent_details import FORMAT, VERSION
+from sat_preencode.containers import Layout
 
 Table = dict[str, Any]
 
@@ -86,7 +87,11 @@ class Details(Node, kw_only=True):
             means before scales.
         dtype: Number format of what is stored; bfloat16 as its bits in uint16.
         sample_size: Samples per item; None where items are whole files.
+        layout: What the latents lie in: tar files ("wds") or SAT's folders ("sat").
         settings: What a continuation must agree with.
+        model_config: As in SAT's file, but the content itself: the model's part of the experiment.
+        dataset_config: As in SAT's file, but the content itself: the experiment's dataset.
+        args: As in SAT's file: how the command was told to encode.
     """
 
     format: str = FORMAT
@@ -101,7 +106,18 @@ class Details(Node, kw_only=True):
     latent: str
     dtype: str
     sample_size: int | None
+    layout: Layout
     settings: Settings
+    model_config: Table
+    dataset_config: Table
+    args: Table
+
+    def differences(self, other: "Details") -> list[str]:
+        """One line per value that keeps two folders from being one, as `Settings` has them."""
+        found = self.settings.differences(other.settings)
+        if self.layout != other.layout:
+            found.append(f"format: {_shown(other.layout)} there, {_shown(self.layout)} now")
+        return found
 
     @property
     def stored_channels(self) -> int:

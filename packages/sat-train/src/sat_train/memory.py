@@ -92,7 +92,7 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.current -= size
 
 
-class Shapes(FakeTensorMode):
+class Shapes(FakeTensorMode):  # type: ignore[no-untyped-call]
     """Torch's mode of fake tensors, of which there is one however often its tensors are copied.
 
     A tensor names its mode, so copying a model (EMA does) would copy the mode as well; with it the

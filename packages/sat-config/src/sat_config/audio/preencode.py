@@ -30,11 +30,24 @@ class Preencode(Node, kw_only=True):
             bfloat16, which numpy lacks, is stored as its bits in uint16.
         model_half: Run the encoder in float16 and keep float16 latents.
         is_discrete: Whether tokens are kept.
+        format: What the latents are written to: `"wds"`, tar shards of `.npy` and `.json` as
+            webdataset reads them, or `"sat"`, a folder per shard as SAT's own loader reads it.
+        shard_size: Items per shard. A shard is what a process claims and what a restart makes again
+            as a whole: more items make fewer files, and more is lost when a process dies.
+        on_change: What happens to latents whose source, caption, weights or settings have changed
+            since, or whose source is gone: nothing and an error, or they are encoded again and
+            replaced.
         limit_batches: Stop after so many batches.
         shuffle: Encode in random order.
     """
 
-    harmless_keys: ClassVar[tuple[str, ...]] = ("output_path", "limit_batches")
+    harmless_keys: ClassVar[tuple[str, ...]] = (
+        "output_path",
+        "format",
+        "shard_size",
+        "on_change",
+        "limit_batches",
+    )
 
     output_path: OutputPath
     checkpoint: CheckpointPath | None = None
@@ -47,6 +60,9 @@ class Preencode(Node, kw_only=True):
     is_discrete: Annotated[
         bool | None, Meta(extra={"inert": "the bottleneck itself says whether it makes tokens"})
     ] = None
+    format: Literal["wds", "sat"] = "wds"
+    shard_size: Positive = 256
+    on_change: Literal["error", "encode"] = "error"
     limit_batches: Positive | None = None
     shuffle: Annotated[
         bool, Meta(extra={"inert": "every item is encoded exactly once, in a planned order"})

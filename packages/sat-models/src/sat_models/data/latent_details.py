@@ -12,7 +12,7 @@ from sat_models.errors import DataError
 logger = logging.getLogger(__name__)
 
 FORMAT = "sat-latents"
-VERSION = 2
+VERSION = 3
 DETAILS = "details.json"
 MANIFEST = "manifest.jsonl"
 MEAN_SCALE = "mean_scale"

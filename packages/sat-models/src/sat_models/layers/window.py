@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from sat_models.layers.flex import attend_with_flex, flex_serves
+
 
 @dataclass(frozen=True)
 class Window:
@@ -44,6 +46,9 @@ def attend(
 ) -> Float[Tensor, "b h l d"]:
     """Scaled dot-product attention (Vaswani et al. 2017, 1706.03762) within a window.
 
+    A window that limits both sides costs as much as it is wide: through flex attention where that
+    serves (see `flex.py`), in blocks elsewhere. With a limit on one side, it is a mask elsewhere.
+
     Args:
         query: The tokens that gather. With a limit, they are the last `l` of the `k` tokens.
         key: What they are compared with.
@@ -59,6 +64,10 @@ def attend(
         return _attend_anywhere(query, key, value, key_mask=key_mask)
     if window == CAUSAL and key_mask is None and offset == 0:
         return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    if offset == 0 and flex_serves(query):
+        return attend_with_flex(
+            query, key, value, before=window.before, after=window.after, key_mask=key_mask
+        )
     if window.before is not None and window.after is not None and offset == 0:
         return _attend_in_blocks(query, key, value, window=window, key_mask=key_mask)
     seen = torch.ones(query.shape[-2], length, dtype=torch.bool, device=query.device)
