@@ -69,7 +69,8 @@ class LatentStore:
         """
         with explained(self.folder):
             (self.folder / LOCKS).mkdir(parents=True, exist_ok=True)
-        self._refuse_strangers()
+        with self._undisturbed():
+            self._refuse_strangers()
         with Lock(self.folder) as self._lock:
             yield
 
