@@ -198,6 +198,7 @@ COND = {
 }
 ARC = changed(
     COND,
+    model__diffusion__diffusion_objective="rf_denoiser",
     training__learning_rate=None,
     training__optimizer_configs={"diffusion": group(), "discriminator": group()},
     training__arc={
@@ -247,6 +248,25 @@ BROKEN_TOGETHER = [
             },
         ),
         {"training__loss_configs__discriminator__config__in_channels": None},
+    ),
+    ("SAT-E049", Cond, ARC, {"model__diffusion__diffusion_objective": "v"}),
+    ("SAT-E049", Cond, ARC, {"training__arc__teacher_model": {**COND, "training": None}}),
+    (
+        "SAT-E049",
+        Cond,
+        changed(ARC, training__arc__discriminator__contrastive=True),
+        {"batch_size": 1},
+    ),
+    (
+        "SAT-E049",
+        Cond,
+        changed(
+            ARC,
+            model__diffusion__cross_attention_cond_ids=["seconds"],
+            model__conditioning__configs=COND["model"]["conditioning"]["configs"][1:],
+            training__demo=None,
+        ),
+        {"training__arc__discriminator__contrastive": True},
     ),
     ("SAT-E049", Cond, ARC, {"training__arc__use_model_as_discriminator": None}),
     ("SAT-E049", Cond, ARC, {"training__arc__use_model_as_discriminator": False}),

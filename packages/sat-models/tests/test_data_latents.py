@@ -45,7 +45,7 @@ def write_folder(folder, *, items=((0, FRAMES), (FRAMES * HOP, 12)), **details):
         )
     content = {
         "format": "sat-latents",
-        "version": 2,
+        "version": 3,
         "config": {"model_type": "autoencoder"},
         "checkpoint": "runs/vae/latest",
         "autoencoder_fingerprint": "f" * 16,

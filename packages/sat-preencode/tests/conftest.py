@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -15,7 +16,9 @@ from sat_models.build import build_model
 from sat_models.checkpoint import save_checkpoint
 from sat_preencode import PreencodeResult, preencode
 from sat_preencode.encoding import Encoder
+from sat_preencode.folders import stored_metadata, stored_values
 from sat_preencode.progress import Reporter
+from sat_preencode.records import read_folder
 
 RATE = 8000
 SIZE = 256
@@ -96,6 +99,7 @@ class World:
             "preencode": {
                 "output_path": str(self.latents),
                 "checkpoint": str(self.root / "vae.safetensors"),
+                "shard_size": 4,
             },
         } | changes
 
@@ -107,12 +111,31 @@ class World:
         return preencode(self.experiment(**changes), reporter=reporter, stop=stop)
 
     def files(self, *, named: str = "*") -> dict[str, bytes]:
-        """What the latent folder holds, hidden files too."""
+        """What the latent folder holds, hidden files too, locks aside."""
         return {
             path.relative_to(self.latents).as_posix(): path.read_bytes()
             for path in sorted(self.latents.rglob(named))
-            if path.is_file()
+            if path.is_file() and path.parent.name != ".locks"
         }
+
+    def stored(self, folder: Path | None = None) -> dict[str, bytes]:
+        """The latents by the id of their item, as the manifest says where they are."""
+        folder = folder or self.latents
+        return {e.id: stored_values(folder, e) for e in read_folder(folder)[1]}
+
+    def arrays(self, folder: str = "latents") -> dict[str, np.ndarray]:
+        """The same as arrays."""
+        stored = self.stored(self.root / folder)
+        return {name: np.load(BytesIO(content)) for name, content in stored.items()}
+
+    def metadata(self, folder: str = "latents") -> dict[str, dict]:
+        """What is said of each item, by its id."""
+        root = self.root / folder
+        return {e.id: json.loads(stored_metadata(root, e)) for e in read_folder(root)[1]}
+
+    def read(self, path: Path) -> np.ndarray:
+        """An audio file, as (time, channels)."""
+        return soundfile.read(path, dtype="float32", always_2d=True)[0]
 
     def manifest(self) -> list[dict]:
         """The lines of the folder's list of items."""
@@ -150,11 +173,11 @@ def _own_cache(monkeypatch, tmp_path_factory):
 def encodes(monkeypatch):
     """The ids of each batch that goes through an encoder."""
     batches = []
-    original = Encoder.encode
+    original = Encoder.features
 
     def counting(self, audio, *, ids):
         batches.append(list(ids))
         return original(self, audio, ids=ids)
 
-    monkeypatch.setattr(Encoder, "encode", counting)
+    monkeypatch.setattr(Encoder, "features", counting)
     return batches

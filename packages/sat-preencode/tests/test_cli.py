@@ -88,12 +88,12 @@ def big_world(empty_world):
 
 
 def finished(world):
-    """Finished items and where they lie on the disk, which writing them again would change."""
-    return {path: path.stat().st_ino for path in world.latents.glob("music/*/[0-9]*.json")}
+    """Finished shards and where they lie on the disk, which writing them again would change."""
+    return {path: path.stat().st_ino for path in world.latents.glob("[0-9]*.json")}
 
 
 def start_and_signal(world, *, after: int, number: signal.Signals) -> "subprocess.Popen[str]":
-    """Run the command on the world and send it a signal once `after` items are there."""
+    """Run the command on the world and send it a signal once `after` shards are there."""
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, str(write(world))],
         stdout=subprocess.PIPE,
@@ -113,16 +113,16 @@ def start_and_signal(world, *, after: int, number: signal.Signals) -> "subproces
 def test_killed_runs_continue_to_the_folder_of_an_undisturbed_one(big_world):
     world, reference = big_world
     kept = {}
-    for after in (1, 60, 120):
+    for after in (1, 15, 30):
         with start_and_signal(world, after=after, number=signal.SIGKILL) as process:
             process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert kept.items() <= finished(world).items()
         kept = finished(world)
-        assert after <= len(kept) < 240
+        assert after <= len(kept) < 60
     result = world.preencode()
     assert kept.items() <= finished(world).items()
-    assert result.encoded == 240 - len(kept)
+    assert result.encoded == 240 - 4 * len(kept)
     assert world.files() == reference
 
 
@@ -130,13 +130,12 @@ def test_killed_runs_continue_to_the_folder_of_an_undisturbed_one(big_world):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_finishes_the_batch_and_says_how_to_continue(big_world, number, status):
     world, reference = big_world
-    with start_and_signal(world, after=10, number=number) as process:
+    with start_and_signal(world, after=3, number=number) as process:
         said = process.communicate()[0]
     assert process.returncode == status
     assert f"continue with\n  sat-preencode {world.root / 'experiment.json'}" in said
     assert "Traceback" not in said
-    assert 10 <= len(finished(world)) < 240
-    assert len(finished(world)) % 4 == 0
-    assert not list(world.latents.rglob(".*"))
+    assert 3 <= len(finished(world)) < 60
+    assert not list(world.latents.rglob(".*.partial"))
     world.preencode()
     assert world.files() == reference

@@ -17,15 +17,14 @@ from sat_preencode import PreencodeError, StoreError, cli
 def test_half_a_model_makes_half_latents_near_the_whole_ones(world):
     table = world.with_table(latent="mean", model_half=True)["preencode"]
     world.preencode(preencode=table | {"model_half": False})
-    whole = {name: np.load(world.latents / name) for name in world.files(named="*.npy")}
+    whole = world.arrays()
     with pytest.raises(StoreError, match='arithmetic: "float32" there, "float16 throughout" now'):
         world.preencode(preencode=table)
     shutil.rmtree(world.latents)
     world.preencode(preencode=table)
-    for name, latents in whole.items():
-        half = np.load(world.latents / name)
+    for name, half in world.arrays().items():
         assert half.dtype == np.float16
-        np.testing.assert_allclose(half, latents, atol=2e-2)
+        np.testing.assert_allclose(half, whole[name], atol=2e-2)
     assert "float16 throughout" in world.said.getvalue()
 
 
@@ -83,7 +82,7 @@ def test_command_line_of_pre_encode_does_what_it_says(world, monkeypatch, capsys
         assert f"preencode.{key} has no effect" in said.err
     entries = world.manifest()
     assert len(entries) == 2
-    latents = np.load(world.latents / entries[0]["file"])
+    latents = world.arrays()[entries[0]["id"]]
     assert (latents.dtype, latents.shape) == (np.float16, (3, 64))
 
 

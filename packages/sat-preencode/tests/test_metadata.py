@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -10,12 +9,18 @@ from sat_config import custom_code
 from sat_config.audio.dataset import LatentFolder, PreEncodedNode
 from sat_models.data.build import build_dataset
 from sat_models.data.ledger import Ledger
+from sat_preencode import StoreError
 
-A_WAV = [f"music/a.wav/{start:012d}.npy" for start in (0, 256, 512, 768)]
+A_WAV = [f"music/a.wav#{start:012d}" for start in (0, 256, 512, 768)]
 
 
-def sidecar(world, name="music/d.wav/000000000000.json"):
-    return json.loads((world.latents / name).read_text())
+def sidecar(world, name="music/d.wav#000000000000"):
+    return world.metadata()[name]
+
+
+def again(world):
+    """What asks for what has changed to be encoded again."""
+    return world.with_table(on_change="encode")
 
 
 def test_captions_reach_whoever_trains_on_the_latents(world):
@@ -47,17 +52,25 @@ def test_sidecar_has_sats_keys(world):
     assert found["path"].endswith("audio/d.wav")
 
 
-def test_source_that_changed_in_place_is_encoded_again_and_nothing_else(world, encodes):
+def test_source_that_changed_in_place_is_refused_until_it_is_asked_for(world, encodes):
     world.preencode()
-    before = world.files(named="*.npy")
+    before, files = world.stored(), world.files()
     path = world.root / "audio" / "a.wav"
     audio, rate = soundfile.read(path)
     soundfile.write(path, -audio, rate)
     encodes.clear()
-    result = world.preencode()
-    assert result.encoded == 4
-    after = world.files(named="*.npy")
+    with pytest.raises(StoreError, match=r"4 items \(music/a.wav#0{12} first\) have changed since"):
+        world.preencode()
+    assert (encodes, world.files()) == ([], files)
+    result = world.preencode(**again(world))
+    assert (result.encoded, result.items) == (4, 9)
+    after = world.stored()
     assert {name for name in after if after[name] != before[name]} == set(A_WAV)
+    assert {name for name in world.files() if name.endswith(".tar")} == {
+        "000001.tar",
+        "000002.tar",
+        "000003.tar",
+    }
 
 
 def test_file_that_is_touched_but_the_same_is_not_encoded_again(world):
@@ -71,7 +84,7 @@ def test_caption_that_changed_is_taken_over(world):
     world.preencode()
     assert "prompt" not in sidecar(world)
     (world.root / "audio" / "d.txt").write_text("a bell")
-    assert world.preencode().encoded == 1
+    assert world.preencode(**again(world)).encoded == 1
     assert sidecar(world)["prompt"] == "a bell"
 
 
@@ -92,7 +105,7 @@ def custom(world, monkeypatch):
         path.write_text(text)
         dataset = world.document()["dataset"]
         entry = dataset["datasets"][0] | {"custom_metadata_module": str(path)}
-        return {"dataset": dataset | {"datasets": [entry]}}
+        return {"dataset": dataset | {"datasets": [entry]}, **again(world)}
 
     return write
 
@@ -125,9 +138,22 @@ def test_item_that_custom_code_refuses_is_left_out(world, custom, result, reason
     assert reason in json.loads(line)["reason"]
 
 
-def test_latents_of_files_that_went_are_not_in_the_list(world):
+def test_latents_of_files_that_went_go_when_it_is_asked_for(world):
     world.preencode()
     (world.root / "audio" / "d.wav").unlink()
-    assert world.preencode().items == 8
+    with pytest.raises(StoreError, match=r"1 item \(music/d.wav#0{12} first\) have gone since"):
+        world.preencode()
+    assert world.preencode(**again(world)).items == 8
     assert all("d.wav" not in entry["id"] for entry in world.manifest())
-    assert np.load(world.latents / "music/d.wav/000000000000.npy").shape == (3, 32)
+    assert not (world.latents / "000002.tar").exists()
+
+
+def test_new_files_go_to_shards_of_their_own(world, encodes):
+    world.preencode()
+    before = world.files(named="*.tar")
+    world.add_clip("0-first.wav", 300)
+    encodes.clear()
+    result = world.preencode()
+    assert (result.items, result.encoded, len(encodes)) == (10, 1, 1)
+    assert world.files(named="*.tar").items() >= before.items()
+    assert [entry["shard"] for entry in world.manifest()] == [0] * 4 + [1] * 4 + [2, 3]

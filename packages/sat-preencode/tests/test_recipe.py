@@ -32,24 +32,23 @@ def lines(path):
 
 
 def places(world):
-    """Where each latent and sidecar lies on the disk, which rewriting it would change."""
-    return {path: path.stat().st_ino for path in world.latents.rglob("[0-9]*.*")}
+    """Where each shard and its record lies on the disk, which rewriting it would change."""
+    return {path: path.stat().st_ino for path in world.latents.glob("[0-9]*.*")}
 
 
-def test_preencode_writes_each_item_its_sidecar_and_the_manifest(world):
+def test_preencode_writes_shards_their_records_and_the_manifest(world):
     result = world.preencode()
     entries = world.manifest()
     assert [entry["id"] for entry in entries] == NINE
     assert (result.items, result.encoded, result.unreadable, result.complete) == (9, 9, 0, True)
     assert result.seconds == pytest.approx((3 * 256 + 100 + 3 * 256 + 70 + 50) / 8000)
-    for entry in entries:
-        latents = np.load(world.latents / entry["file"])
+    for latents in world.arrays().values():
         assert (latents.shape, latents.dtype) == ((3, 32), np.float32)
     assert set(world.files()) == {
         "details.json",
+        "plan.jsonl",
         "manifest.jsonl",
-        *(entry["file"] for entry in entries),
-        *(entry["file"].replace(".npy", ".json") for entry in entries),
+        *(f"00000{number}.{ending}" for number in range(3) for ending in ("tar", "json")),
     }
 
 
@@ -83,8 +82,8 @@ def test_latent_folder_is_what_training_reads(world):
 
 def test_item_that_is_missing_makes_the_manifest_go_until_it_is_there(world, monkeypatch):
     world.preencode()
-    (world.latents / "music/d.wav/000000000000.npy").unlink()
-    monkeypatch.setattr(LatentStore, "write_manifest", lambda *_: None)
+    (world.latents / "000002.tar").unlink()
+    monkeypatch.setattr(LatentStore, "finish", lambda *_: None)
     world.preencode()
     assert not (world.latents / "manifest.jsonl").exists()
 
@@ -99,44 +98,44 @@ def test_mean_latents_are_what_the_autoencoder_makes_of_the_stretch(world):
     padded = torch.nn.functional.pad(audio, (0, 156))
     with torch.no_grad():
         expected = autoencoder.encode(padded[None], sample=False).latents[0]
-    found = np.load(world.latents / "music/a.wav/000000000768.npy")
+    found = world.arrays()["music/a.wav#000000000768"]
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
 def test_crop_and_flip_of_training_are_not_for_latents(world):
     world.preencode()
-    reference = world.files(named="*.npy")
+    reference = world.stored()
     shutil.rmtree(world.latents)
     dataset = world.document()["dataset"] | {"random_crop": True, "phase_flip": 1.0}
     world.preencode(dataset=dataset)
-    assert world.files(named="*.npy") == reference
+    assert world.stored() == reference
 
 
 def test_latents_do_not_depend_on_company_order_or_readers(world):
     world.preencode()
-    before = world.files(named="*.npy")
+    before = world.stored()
     shutil.rmtree(world.latents)
     world.add_clip("0-first.wav", 300)
     world.preencode(num_workers=2)
-    after = world.files(named="*.npy")
+    after = world.stored()
     assert len(after) == 10
     assert {name: after[name] for name in before} == before
 
 
 def test_batch_size_moves_latents_by_rounding_only(world):
     world.preencode()
-    before = {name: np.load(world.latents / name) for name in world.files(named="*.npy")}
+    before = world.arrays()
     shutil.rmtree(world.latents)
     world.preencode(batch_size=1)
-    for name, latents in before.items():
-        np.testing.assert_allclose(np.load(world.latents / name), latents, atol=1e-5)
+    for name, latents in world.arrays().items():
+        np.testing.assert_allclose(latents, before[name], atol=1e-5)
 
 
 def test_samples_follow_the_seed_and_means_do_not(world):
     latents = {}
     for kind, seed in (("sample", 1), ("sample", 2), ("mean", 1), ("mean", 2)):
         world.preencode(seed=seed, **world.with_table(latent=kind))
-        latents[kind, seed] = world.files(named="*.npy")
+        latents[kind, seed] = world.stored()
         shutil.rmtree(world.latents)
     assert latents["sample", 1] != latents["sample", 2]
     assert latents["mean", 1] == latents["mean", 2]
@@ -146,7 +145,7 @@ def test_two_items_of_equal_audio_get_noise_of_their_own(empty_world):
     empty_world.add_clip("a.wav", 256)
     empty_world.add_clip("b.wav", 256)
     empty_world.preencode()
-    one, other = empty_world.files(named="*.npy").values()
+    one, other = empty_world.stored().values()
     assert one != other
 
 
@@ -160,13 +159,13 @@ def test_second_run_encodes_nothing_and_touches_nothing(world, encodes):
     assert places(world) == before
 
 
-def test_damaged_item_alone_is_written_again_with_the_same_bytes(world, encodes):
+def test_damaged_shard_alone_is_written_again_with_the_same_bytes(world, encodes):
     world.preencode()
     reference, before = world.files(), places(world)
-    damaged = world.latents / "music/b/c.flac/000000000256.npy"
+    damaged = world.latents / "000001.tar"
     damaged.write_bytes(damaged.read_bytes()[:100])
     encodes.clear()
-    assert world.preencode().encoded == 1
+    assert world.preencode().encoded == 4
     assert encodes == [NINE[4:8]]
     assert world.files() == reference
     kept = {path: node for path, node in before.items() if path.stem != damaged.stem}
@@ -193,12 +192,10 @@ def test_run_interrupted_at_any_write_continues_to_the_same_folder(world, monkey
         with pytest.raises(PulledPlug):
             world.preencode()
         monkeypatch.setattr(os, "replace", replace)
-        before = places(world)
-        finished = sum(path.suffix == ".json" for path in before)
-        assert world.preencode().encoded == 9 - finished
+        records = {path: node for path, node in places(world).items() if path.suffix == ".json"}
+        assert world.preencode().encoded == 9 - sum((4, 4, 1)[: len(records)])
         assert world.files() == reference
-        halves = {path for path in before if not path.with_suffix(".json").exists()}
-        assert {p for p in before if p not in halves} <= places(world).keys()
+        assert records.items() <= places(world).items()
 
 
 def test_stop_between_batches_keeps_the_batch_and_writes_no_manifest(world, encodes):
@@ -221,7 +218,7 @@ def test_stop_at_once_encodes_nothing(world, encodes):
 
 def test_corrupt_file_is_named_and_left_out_and_the_others_are_whole(world, caplog):
     world.preencode()
-    reference = world.files(named="*.npy")
+    reference = world.stored()
     shutil.rmtree(world.latents)
     bad = world.root / "audio/a-bad.wav"
     bad.write_bytes(b"RIFF nothing of the kind")
@@ -230,7 +227,7 @@ def test_corrupt_file_is_named_and_left_out_and_the_others_are_whole(world, capl
     entries = lines(world.latents / "bad_files.jsonl")
     assert [entry["path"] for entry in entries] == [str(bad)]
     assert result.complete
-    assert world.files(named="*.npy") == reference
+    assert world.stored() == reference
 
 
 def test_file_with_a_bad_place_loses_only_the_items_there(world, caplog):
@@ -249,16 +246,16 @@ def test_item_that_could_not_be_read_is_tried_again_next_time(world):
     path = world.root / "audio/a.wav"
     whole = path.read_bytes()
     world.preencode()
-    reference = world.files()
+    reference = world.stored()
     shutil.rmtree(world.latents)
     samples, rate = soundfile.read(path)
     samples[300] = math.nan
     soundfile.write(path, samples, rate, subtype="FLOAT")
     world.preencode()
     path.write_bytes(whole)
-    assert world.preencode().encoded == 4  # it is another file than the one with the bad value
-    (world.latents / "bad_files.jsonl").unlink()
-    assert world.files() == reference
+    again = world.preencode(**world.with_table(on_change="encode"))
+    assert again.encoded == 4  # it is another file than the one with the bad value
+    assert world.stored() == reference
 
 
 def test_files_that_open_but_cannot_be_read_at_all_are_an_error(empty_world):
@@ -293,7 +290,7 @@ def test_dataset_of_corrupt_files_only_is_an_error(empty_world):
 
 def test_latent_model_gives_the_latents_of_its_pretransform_without_scale(world):
     world.preencode()
-    reference = world.files(named="*.npy")
+    reference = world.stored()
     shutil.rmtree(world.latents)
     document = world.document()
     latent_model = {
@@ -302,7 +299,7 @@ def test_latent_model_gives_the_latents_of_its_pretransform_without_scale(world)
         "pretransform": {"type": "autoencoder", "config": document["model"], "scale": 2.0},
     }
     world.preencode(model_type="diffusion_uncond", model=latent_model)
-    assert world.files(named="*.npy") == reference
+    assert world.stored() == reference
 
 
 def test_pretransform_that_samples_inside_the_autoencoder_is_seeded_too(world):
@@ -338,7 +335,7 @@ def test_latent_model_without_pretransform_is_refused(world):
         "type": "dit",
         "config": {"in_channels": 2, "embed_dim": 32, "depth": 1, "num_heads": 1},
     }
-    with pytest.raises(PreencodeError, match="there is nothing to encode"):
+    with pytest.raises(PreencodeError, match="nothing with weights of its own"):
         world.preencode(model_type="diffusion_uncond", model=model)
 
 
@@ -361,6 +358,16 @@ def test_other_settings_are_refused_in_the_same_folder(world, changes, said):
     world.preencode()
     with pytest.raises(StoreError, match=said):
         world.preencode(**changes)
+
+
+def test_other_settings_replace_what_is_there_when_that_is_asked_for(world):
+    world.preencode()
+    before = world.stored()
+    result = world.preencode(**world.with_table(latent="mean", on_change="encode"))
+    assert (result.items, result.encoded, result.complete) == (9, 9, True)
+    after = world.stored()
+    assert all(after[name] != before[name] for name in before)
+    assert sorted(world.files(named="*.tar")) == ["000003.tar", "000004.tar", "000005.tar"]
 
 
 def test_other_places_of_the_same_data_and_weights_are_welcome(world, encodes):
@@ -405,11 +412,11 @@ def test_item_size_must_be_whole_frames(world):
         world.preencode(**world.with_table(sample_size=300))
 
 
-@pytest.mark.parametrize("name", ["../up", "details.json", ".hidden", "a:b"])
-def test_dataset_id_that_cannot_name_a_folder_is_refused(world, name):
+@pytest.mark.parametrize("name", ["../up", "a#b"])
+def test_dataset_id_that_cannot_begin_a_name_is_refused(world, name):
     dataset = world.document()["dataset"]
     dataset["datasets"][0]["id"] = name
-    with pytest.raises(PreencodeError, match="cannot name a folder"):
+    with pytest.raises(PreencodeError, match="cannot begin the names of items"):
         world.preencode(dataset=dataset)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import pytest
 import soundfile
 
 from sat_preencode.encoding import Encoder
-from sat_preencode.errors import PreencodeError
+from sat_preencode.errors import PreencodeError, StoreError
 from sat_preencode.progress import Reporter
 from sat_preencode.recipe import preencode
 from sat_preencode.share import Share, share_in
+from sat_preencode.store import LatentStore
 
 MAIN = """
 import sys, torch
@@ -24,64 +26,93 @@ sys.exit(main())
 """
 
 
-def part(world, rank, processes, **changes):
+def part(world, rank, processes, *, stop=lambda: False, **changes):
     experiment = world.experiment(batch_size=2, **changes)
-    return preencode(experiment, reporter=Reporter(), share=Share(rank, processes))
+    return preencode(experiment, reporter=Reporter(), share=Share(rank, processes), stop=stop)
 
 
-def content(world):
-    return {name: text for name, text in world.files().items() if not name.startswith(".")}
+def empty(world):
+    """Let the folder be as it was before, and tell what was in it."""
+    content = world.files()
+    shutil.rmtree(world.latents)
+    return content
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_any_number_of_processes_make_the_bytes_of_one(world, processes):
-    world.preencode(batch_size=2)
-    alone = content(world)
-    for path in sorted(world.latents.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    results = [part(world, rank, processes) for rank in range(processes)]
-    assert [result.complete for result in results] == [False] * (processes - 1) + [True]
-    assert sum(result.encoded for result in results) == 9
-    assert results[-1].items == 9
-    assert content(world) == alone
+def test_each_process_begins_with_its_share_and_the_bytes_are_those_of_one(
+    world, processes, encodes
+):
+    table = world.with_table(shard_size=2)
+    world.preencode(batch_size=2, **table)
+    alone, order = empty(world), [ids[0] for ids in encodes]
+    encodes.clear()
+    for rank in range(processes):
+        first = len(encodes)
+        result = part(world, rank, processes, stop=lambda n=first: len(encodes) > n, **table)
+        assert encodes[first][0] == order[rank]
+        assert not result.complete
+    last = part(world, 0, processes, **table)
+    assert (last.complete, last.items) == (True, 9)
+    assert world.files() == alone
 
 
-def test_death_of_one_loses_nothing_of_the_others(world, monkeypatch):
-    original, calls = Encoder.encode, []
+def test_shards_of_a_process_that_died_are_made_by_the_others(world, monkeypatch, encodes):
+    original = Encoder.features
 
     def dying(self, audio, *, ids):
-        calls.append(ids)
-        if len(calls) == 2:
+        if len(encodes) == 3:
             raise KeyboardInterrupt
         return original(self, audio, ids=ids)
 
-    monkeypatch.setattr(Encoder, "encode", dying)
+    monkeypatch.setattr(Encoder, "features", dying)
     with pytest.raises(KeyboardInterrupt):
         part(world, 0, 2)
-    monkeypatch.setattr(Encoder, "encode", original)
+    monkeypatch.setattr(Encoder, "features", original)
     other = part(world, 1, 2)
-    assert (other.encoded, other.complete) == (4, False)
-    assert not (world.latents / "manifest.jsonl").exists()
-    again = part(world, 0, 2)
-    assert (again.encoded, again.complete, again.items) == (3, True, 9)
+    assert (other.encoded, other.complete, other.items) == (4, True, 9)
 
 
-def test_rest_may_be_done_by_another_number_of_processes(world):
-    part(world, 0, 3)
-    result = world.preencode(batch_size=2)
-    assert result.complete
-    assert result.encoded == 9 - 4
-    assert not list(world.latents.glob(".share-*.json"))
+def test_shard_that_is_being_made_is_left_to_its_process(world, encodes):
+    store = {}
+    original = LatentStore.claim
+
+    def first_one_taken(self, shard):
+        if shard.number == 0 and "claim" not in store:
+            store["claim"] = original(self, shard)
+        return original(self, shard)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LatentStore, "claim", first_one_taken)
+        result = part(world, 1, 2)
+    assert (result.encoded, result.complete) == (5, False)
+    store["claim"].release()
+    assert part(world, 0, 2).complete
+
+
+def test_process_with_another_plan_is_told_to_wait(world, encodes):
+    table = world.with_table(shard_size=2)
+    told = []
+
+    def disturb():
+        if encodes and not told:
+            told.append(0)
+            world.add_clip("later.wav", 300)
+            with pytest.raises(StoreError, match="by another plan; wait until it ends"):
+                world.preencode(batch_size=2, **table)
+        return False
+
+    assert part(world, 0, 2, stop=disturb, **table).complete
+    assert told
+    assert world.preencode(batch_size=2, **table).items == 10
 
 
 def test_items_that_cannot_be_read_do_not_hold_the_folder_up(world):
     (world.root / "audio" / "d.json").write_text("{}")
     bad = np.full((50, 1), np.nan, np.float32)
     soundfile.write(world.root / "audio/d.wav", bad, 8000, subtype="FLOAT")
-    first, second = part(world, 0, 2), part(world, 1, 2)
-    assert first.unreadable + second.unreadable == 1
-    assert second.complete
-    assert second.items == 8
+    result = part(world, 0, 2)
+    assert (result.unreadable, result.complete, result.items) == (1, True, 8)
+    assert (world.latents / "000002.tar").read_bytes() == bytes(1024)
 
 
 def test_processes_of_torchrun_and_slurm_know_their_share():
@@ -95,12 +126,10 @@ def test_processes_of_torchrun_and_slurm_know_their_share():
 
 
 def test_processes_at_the_same_time_finish_a_folder_although_one_is_killed(world):
-    world.preencode(batch_size=1)
-    alone = content(world)
-    for path in sorted(world.latents.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
+    world.preencode(batch_size=1, **world.with_table(shard_size=1))
+    alone = empty(world)
     file = world.root / "experiment.json"
-    file.write_text(json.dumps(world.document(batch_size=1)))
+    file.write_text(json.dumps(world.document(batch_size=1, **world.with_table(shard_size=1))))
 
     def start(rank):
         environment = {**os.environ, "RANK": str(rank), "WORLD_SIZE": "2"}
@@ -110,12 +139,8 @@ def test_processes_at_the_same_time_finish_a_folder_although_one_is_killed(world
     victim, survivor = start(0), start(1)
     victim.send_signal(signal.SIGKILL)
     assert victim.wait(60) == -signal.SIGKILL
+    victim.communicate()
     out, _ = survivor.communicate(timeout=60)
     assert survivor.returncode == 0
-    assert "once the other processes are" in out
-    victim.communicate()
-    again = start(0)
-    out, _ = again.communicate(timeout=60)
-    assert again.returncode == 0, out
     assert "9 items" in out
-    assert content(world) == alone
+    assert world.files() == alone

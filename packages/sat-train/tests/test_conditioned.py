@@ -12,8 +12,9 @@ from sat_models.checkpoint import open_checkpoint
 from sat_models.data.batch import AudioBatch, Item, LatentBatch
 from sat_train import fit
 from sat_train.family import build_training
-from sat_train.methods.conditioned import without_some
-from sat_train.methods.denoising import by_noise_level, encode, per_frame
+from sat_train.methods.denoising import by_noise_level
+from sat_train.methods.dropout import without_some
+from sat_train.methods.latent import encode, per_frame
 
 GAPS = {"mask_type_probabilities": [1.0, 0.0, 0.0], "max_mask_segments": 2}
 

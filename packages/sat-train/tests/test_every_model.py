@@ -8,6 +8,7 @@ import torch
 
 import sat_config
 from sat_models.build import build_model
+from sat_models.checkpoint import load_weights, open_checkpoint
 from sat_models.cli import main as sat_models
 from sat_train.cli import main as sat_train
 
@@ -55,6 +56,28 @@ def gaps(document):
     document["model"]["diffusion"]["input_concat_ids"] = ["inpaint_mask", "inpaint_masked_input"]
     document["model"]["diffusion"]["config"]["input_concat_dim"] = 3
     document["training"]["inpainting"] = {}
+    return document
+
+
+def adversarial(document):
+    """After a few steps with a discriminator, one step of sampling makes a clip."""
+    document = conditional({**document, "model_type": "diffusion_cond"})
+    document["model"]["diffusion"]["diffusion_objective"] = "rf_denoiser"
+    group = {"optimizer": {"type": "AdamW", "config": {"lr": 1e-3}}}
+    head = {"channels": 8, "c_mults": [1], "strides": [2], "num_blocks": [1]}
+    document["training"] = {
+        "optimizer_configs": {"diffusion": group, "discriminator": group},
+        "arc": {
+            "use_model_as_discriminator": True,
+            "discriminator": {"type": "convnext", "dit_hidden_layer": 0, "config": head},
+        },
+        "demo": {
+            "demo_steps": 1,
+            "num_demos": 1,
+            "demo_cfg_scales": [1],
+            "demo_cond": [{"seconds_total": 1}],
+        },
+    }
     return document
 
 
@@ -111,6 +134,7 @@ def unconditional(document):
 MODELS = {
     "diffusion_uncond": (unconditional, ["--steps=2"]),
     "diffusion_cond": (conditional, ["--steps=2"]),
+    "arc": (adversarial, ["--steps=1"]),
     "diffusion_cond_inpaint": (gaps, ["--steps=2", "--inpaint-start=0", "--inpaint-end=0.01"]),
     "lm": (language, ["--cfg-scale=2"]),
     "diffusion_autoencoder": (diffusion_autoencoder, ["--steps=2"]),
@@ -164,10 +188,18 @@ def test_generative_model_from_training_to_audio(
     assert (info.frames, info.channels, info.samplerate) == (256, 2, 8000)
 
 
-def test_hyperencoder_from_training_to_a_file(trained, autoencoder_document, tmp_path):
-    document = {**autoencoder_document, "model_type": "hyperencoder", "name": "hyper"}
-    latest = trained(hyperencoder(document))
+@pytest.mark.parametrize("kind", ["autoencoder", "hyperencoder"])
+def test_autoencoder_from_training_to_a_file(kind, trained, autoencoder_document, tmp_path):
+    document = {**autoencoder_document, "model_type": kind, "name": kind}
+    latest = trained(hyperencoder(document) if kind == "hyperencoder" else document)
     weights = tmp_path / "model.ckpt"
     assert sat_models(["export", str(latest), str(weights)]) == 0
-    content = torch.load(weights, weights_only=True)["state_dict"]
-    assert any(name.startswith("hypernetwork.") for name in content)
+    model = build_model(sat_config.decode(document)).eval()
+    load_weights(model, open_checkpoint(weights))
+    assert any(name.startswith("hypernetwork.") for name in model.state_dict()) is (
+        kind == "hyperencoder"
+    )
+    with torch.no_grad():
+        decoded = model.decode(model.encode(torch.randn(1, 2, 256), sample=False).latents)
+    assert decoded.shape == (1, 2, 256)
+    assert decoded.isfinite().all()

@@ -23,7 +23,7 @@ def latents(tmp_path, codec, diffusion_document):
     folder.mkdir()
     details = {
         "format": "sat-latents",
-        "version": 2,
+        "version": 3,
         "checkpoint": str(codec),
         "autoencoder_fingerprint": fingerprint(open_checkpoint(codec).state_dict),
         "sample_rate": 8000,

@@ -1,22 +1,24 @@
-"""Finished latent folders: look into them, check them, join them."""
+"""Finished latent folders: look into them and check them."""
 
 import hashlib
-import io
-import os
-import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
+from jaxtyping import Shaped
 
-from sat_models.data.latent_details import DETAILS, MANIFEST
-from sat_preencode.errors import StoreError
+from sat_config.errors import UserError
+from sat_models.data.latent_files import BFLOAT16, Span, load_array, to_float
+from sat_models.data.storage import LocalStorage
+from sat_preencode.containers import container_path
+from sat_preencode.plan import Item
+from sat_preencode.records import Entry, key_of, read_folder, read_plan, read_record
 from sat_preencode.settings import Details
-from sat_preencode.store import Entry, LatentStore, read_folder
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,15 @@ def describe(folder: Path) -> Statistics:
     """Read all latents of a finished folder and sum them up.
 
     Raises:
-        StoreError: It is no finished latent folder, or a latent is damaged.
+        UserError: It is no finished latent folder, or a latent is damaged.
     """
     details, entries = read_folder(folder)
-    count, total, squares = 0, np.zeros(details.latent_dim), np.zeros(details.latent_dim)
+    count, total, squares = 0, np.zeros(details.stored_channels), np.zeros(details.stored_channels)
     lowest, highest, size = np.inf, -np.inf, 0
     for entry in entries:
-        content = (folder / entry.file).read_bytes()
-        values = _array(content, folder / entry.file)[:, : entry.valid_frames].astype(np.float64)
+        content = stored_values(folder, entry)
+        array = as_floats(content, entry, folder=folder, details=details)
+        values = array[:, : entry.valid_frames].astype(np.float64)
         count, size = count + values.shape[1], size + len(content)
         total, squares = total + values.sum(axis=1), squares + np.square(values).sum(axis=1)
         lowest, highest = min(lowest, values.min()), max(highest, values.max())
@@ -98,104 +101,111 @@ def verify(folder: Path) -> Iterator[str]:
         StoreError: It is no finished latent folder.
     """
     details, entries = read_folder(folder)
+    listed = {number: list(group) for number, group in groupby(entries, key=lambda e: e.shard)}
+    for number, rows in groupby(read_plan(folder), key=lambda row: row.shard):
+        found = listed.pop(number, [])
+        record = read_record(folder, number)
+        path = container_path(folder, number=number, layout=details.layout)
+        if record is None or list(record.entries) != found:
+            yield f"{path}: its record does not agree with the manifest"
+        planned = [row.id for row in rows]
+        known = {entry.id for entry in found}
+        known |= {left.id for left in record.left_out} if record else set()
+        if missing := [name for name in planned if name not in known]:
+            yield f"{path}: lacks {len(missing)} planned items, {missing[0]} first"
+        yield from shard_faults(folder, found, details=details)
+        yield from _strays(path, found)
+    for number in listed:
+        yield f"shard {number:06d} is in the manifest and not in the plan"
+
+
+def shard_faults(folder: Path, entries: Sequence[Entry], *, details: Details) -> Iterator[str]:
+    """What is wrong with the items of a shard, one sentence each."""
     for entry in entries:
-        yield from _faults(folder, entry, latent_dim=details.latent_dim)
-    known = {entry.file for entry in entries}
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.npy")}
-    for name in sorted(found - known):
-        yield f"{folder / name}: is not in the manifest; nobody reads it"
+        where = f"{folder / entry.file}: {entry.id}"
+        try:
+            faults = list(_faults(folder, entry, details))
+        except UserError as error:
+            faults = [str(error)]
+        yield from (f"{where}: {fault}" for fault in faults)
 
 
-def merge(output: Path, folders: Sequence[Path]) -> int:
-    """Join finished folders whose settings agree, such as those of machines that shared nothing.
-
-    Files are linked where the disk allows it, else copied. A folder that was joined before, or an
-    item that several folders hold in the same form, changes nothing.
-
-    Args:
-        output: The folder to make, or to add to.
-        folders: What goes in.
-
-    Returns:
-        Items in `output` now.
+def stored_values(folder: Path, entry: Entry) -> bytes:
+    """The latents of an item as they are stored, in NumPy's format.
 
     Raises:
-        StoreError: Settings differ, an item is there in two forms, or a folder is not finished or
-            is damaged.
+        DataError: They cannot be read.
     """
-    read = [(folder, *read_folder(folder)) for folder in folders]
-    first: Details = read[0][1]
-    store = LatentStore(output, latent_dim=first.latent_dim)
-    with store.locked():
-        for _, details, _ in read:
-            store.claim(details)
-        entries: dict[str, Entry] = {}
-        if (output / MANIFEST).is_file():
-            entries = {entry.id: entry for entry in read_folder(output)[1]}
-        (output / MANIFEST).unlink(missing_ok=True)
-        for folder, details, found in read:
-            for entry in found:
-                _refuse_other(entries.get(entry.id), entry, folder)
-                if entry.id not in entries:
-                    _take(entry, folder, output, latent_dim=details.latent_dim)
-                entries[entry.id] = entry
-        store.write_manifest(entries.values())
-    return len(entries)
+    return Span(entry.file, *(entry.values or ())).read(LocalStorage(str(folder)))
 
 
-def _refuse_other(there: Entry | None, entry: Entry, folder: Path) -> None:
-    if there is not None and there != entry:
-        raise StoreError(
-            f"{folder}: {entry.id} has other content than the item of that name in another folder;"
-            " give datasets that differ another id, and encode one of them again"
-        )
+def stored_metadata(folder: Path, entry: Entry) -> bytes:
+    """The metadata of an item as they are stored, in JSON.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    beside = Span(str(Path(entry.file).with_suffix(".json")))
+    span = Span(entry.file, *entry.metadata) if entry.metadata else beside
+    return span.read(LocalStorage(str(folder)))
 
 
-def _take(entry: Entry, folder: Path, output: Path, *, latent_dim: int) -> None:
-    for fault in _faults(folder, entry, latent_dim=latent_dim):
-        raise StoreError(f"{fault}; run sat-preencode there again, which mends it")
-    for name in (entry.file, str(Path(entry.file).with_suffix(".json"))):
-        target = output / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.partial")
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(folder / name, temporary)
-        except OSError:  # another disk
-            shutil.copyfile(folder / name, temporary)
-        os.replace(temporary, target)
+def as_floats(
+    content: bytes, entry: Entry, *, folder: Path, details: Details
+) -> Shaped[np.ndarray, "d l"]:
+    """Stored latents as float32; codes as they are.
+
+    Raises:
+        DataError: They are no array.
+    """
+    array = load_array(content, where=str(folder / entry.file))
+    if array.dtype.kind == "i":
+        return array
+    return to_float(array, bfloat16=details.dtype == BFLOAT16).numpy()
 
 
-def _faults(folder: Path, entry: Entry, *, latent_dim: int) -> Iterator[str]:
-    path = folder / entry.file
-    try:
-        content = path.read_bytes()
-        sidecar = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=dict[str, Any])
-    except OSError as error:
-        yield f"{error.filename}: {error.strerror}"
-        return
-    except msgspec.MsgspecError as error:
-        yield f"{path.with_suffix('.json')}: {error}"
-        return
+def _faults(folder: Path, entry: Entry, details: Details) -> Iterator[str]:
+    content, table = stored_values(folder, entry), stored_metadata(folder, entry)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
-        yield f"{path}: is not what was written: its SHA-256 differs"
+        yield "is not what was written: its SHA-256 differs"
         return
-    columns = msgspec.to_builtins(entry)
-    changed = [key for key, value in columns.items() if sidecar.get(key) != value]
-    if changed:
-        yield f"{path.with_suffix('.json')}: does not agree with the manifest: {', '.join(changed)}"
-    array = _array(content, path)
-    if array.shape != (latent_dim, entry.frames):
-        yield f"{path}: has shape {array.shape}, not {(latent_dim, entry.frames)}"
+    if hashlib.sha256(table).hexdigest() != entry.metadata_file_sha256:
+        yield "its metadata are not what was written: their SHA-256 differs"
+        return
+    metadata = msgspec.json.decode(table, type=dict[str, object])
+    columns = {name: msgspec.to_builtins(getattr(entry, name)) for name in Item.__struct_fields__}
+    if changed := [key for key, value in columns.items() if metadata.get(key) != value]:
+        yield f"its metadata do not agree with the manifest: {', '.join(changed)}"
+    array = as_floats(content, entry, folder=folder, details=details)
+    if array.shape != (details.stored_channels, entry.frames):
+        yield f"has shape {array.shape}, not {(details.stored_channels, entry.frames)}"
     elif not np.isfinite(array).all():
-        yield f"{path}: holds values that are not finite"
+        yield "holds values that are not finite"
 
 
-def _array(content: bytes, path: Path) -> np.ndarray:
+def _strays(path: Path, entries: Sequence[Entry]) -> Iterator[str]:
+    """Members of a shard that nobody reads by the manifest, but that other programs would."""
+    expected = {name for entry in entries for name in _members(entry)}
     try:
-        array: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise StoreError(
-            f"{path}: no array: {error}; {DETAILS} says how to make it again"
-        ) from error
-    return array
+        if path.is_dir():
+            found = sorted(child.name for child in path.iterdir())
+        else:
+            with tarfile.open(path) as tar:
+                found = [
+                    f"{member.name} at {member.offset_data}, {member.size} bytes" for member in tar
+                ]
+    except (OSError, tarfile.TarError) as error:
+        yield f"{path}: cannot be listed: {error}"
+        return
+    yield from (
+        f"{path}: holds {name}, which is not in the manifest"
+        for name in found
+        if name not in expected
+    )
+
+
+def _members(entry: Entry) -> Iterator[str]:
+    key = key_of(entry.id)
+    for ending, span in (("npy", entry.values), ("json", entry.metadata)):
+        place = f" at {span[0]}, {span[1] - span[0]} bytes" if span else ""
+        yield f"{key}.{ending}{place}"

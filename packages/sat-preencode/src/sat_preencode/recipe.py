@@ -1,7 +1,6 @@
 """The recipe: from an experiment to a latent folder."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,11 @@ from sat_preencode.scan import find_sources
 from sat_preencode.settings import Details
 from sat_preencode.share import ALL, Share
 from sat_preencode.store import BAD_FILES, LatentStore
+from sat_preencode.windows import Cutting
 from sat_preencode.work import Work
+
+MODEL_KEYS = ("model_type", "sample_rate", "sample_size", "audio_channels", "model")
+"""What stands in a model configuration of SAT, training aside."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,9 @@ def preencode(
     experiment, table = preencode_table(experiment)
     dataset = audio_node(experiment)
     encoder = load_encoder(experiment, table, reporter=reporter, local_rank=share.local_rank)
-    store = LatentStore(Path(table.output_path), latent_dim=encoder.autoencoder.latent_dim)
-    with store.locked(share):
-        with store.undisturbed() if not share.alone else nullcontext():
-            store.claim(_details(experiment, table, encoder))
+    details = _details(experiment, table, encoder)
+    store = LatentStore(Path(table.output_path), details=details, on_change=table.on_change)
+    with store.opened():
         ledger = Ledger(store.folder / BAD_FILES, on_bad_file=experiment.on_bad_file)
         rate = experiment.sample_rate
         sources = find_sources(
@@ -86,30 +88,35 @@ def preencode(
         _check_bad_share(experiment, ledger, files=files)
         plan = plan_items(
             sources,
+            cutting=_cutting(encoder),
             sample_rate=rate,
-            sample_size=encoder.settings.sample_size,
-            hop_length=encoder.autoencoder.hop_length,
             batch_size=experiment.batch_size,
             limit_batches=table.limit_batches,
         )
-        work = Work(plan, store, share=share, stop=stop)
+        if stop():
+            return _result(encoder, store.folder)
+        shards = store.settle(plan, shard_size=table.shard_size)
+        work = Work(plan, shards, store, share=share, stop=stop)
         reporter.say(f"plan        {work.summary()}")
         work.encode_missing(
             encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
         )
         _check_bad_share(experiment, ledger, files=files)
-        complete = not stop()
-        if complete:
-            with store.undisturbed() if not share.alone else nullcontext():
-                complete = work.finish()
+        complete = not stop() and work.finish()
+    return _result(encoder, store.folder, work, complete=complete)
+
+
+def _result(
+    encoder: Encoder, folder: Path, work: Work | None = None, *, complete: bool = False
+) -> PreencodeResult:
     return PreencodeResult(
-        folder=store.folder,
+        folder=folder,
         checkpoint=encoder.checkpoint,
         autoencoder_fingerprint=encoder.settings.autoencoder_fingerprint,
-        items=len(work.finished),
-        encoded=work.encoded,
-        unreadable=work.unreadable,
-        seconds=sum(entry.num_samples for entry in work.finished.values()) / rate,
+        items=work.items if work else 0,
+        encoded=work.encoded if work else 0,
+        unreadable=work.unreadable if work else 0,
+        seconds=work.samples / encoder.settings.sample_rate if work else 0.0,
         complete=complete,
     )
 
@@ -121,14 +128,31 @@ def _check_bad_share(experiment: AudioExperiment, ledger: Ledger, *, files: int)
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
+    config, settings = plain(experiment), encoder.settings
     return Details(
-        config=plain(experiment),
+        config=config,
         checkpoint=table.checkpoint or "",
         autoencoder_fingerprint=encoder.settings.autoencoder_fingerprint,
         settings_fingerprint=encoder.settings.fingerprint,
         sample_rate=experiment.sample_rate,
         hop_length=encoder.autoencoder.hop_length,
-        latent_dim=encoder.autoencoder.latent_dim,
-        sample_size=encoder.settings.sample_size,
-        settings=encoder.settings,
+        latent_dim=encoder.stored_channels if settings.tokens else encoder.autoencoder.latent_dim,
+        latent=settings.latent,
+        dtype=settings.dtype,
+        sample_size=None if settings.whole_files else settings.sample_size,
+        layout=table.format,
+        settings=settings,
+        model_config={key: config[key] for key in MODEL_KEYS if key in config},
+        dataset_config=config["dataset"],
+        args=config["preencode"],
+    )
+
+
+def _cutting(encoder: Encoder) -> Cutting:
+    settings = encoder.settings
+    return Cutting(
+        sample_size=settings.sample_size,
+        hop_length=encoder.autoencoder.hop_length,
+        whole=settings.whole_files,
+        overlap=settings.window_overlap or 0,
     )

@@ -1,307 +1,351 @@
-"""The latent folder: whole files only, and a restart finds out what is there by looking.
+"""The latent folder: a plan first, then whole shards, then the list of all items.
 
-A file is written under a temporary name, flushed to the disk and then renamed, the latent before
-its sidecar, so an item whose sidecar agrees with it is finished, whenever the process was killed.
-One process writes at a time; a lock on the folder, which the system drops with the process, sees to
-it.
+A shard is finished when its record lies beside it, which is written after it; both appear under
+their names whole or not at all. So a restart finds out what is there by looking, whenever the
+process was killed, and makes the other shards as wholes. A process claims a shard with a lock that
+the system drops when it dies.
 """
 
 import hashlib
 import io
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
-from sat_models.data.latent_details import DETAILS, FORMAT, MANIFEST, VERSION
+from sat_models.data.latent_details import DETAILS, MANIFEST
+from sat_preencode.containers import LAYOUTS, begin_container, container_path, remove, size_of
+from sat_preencode.disk import Lock, explained, write_whole
 from sat_preencode.errors import StoreError
-from sat_preencode.plan import Item
-from sat_preencode.settings import Details, Settings
-from sat_preencode.share import ALL, Share
+from sat_preencode.plan import Item, Plan
+from sat_preencode.records import (
+    PLAN,
+    Entry,
+    LeftOut,
+    Record,
+    fingerprint,
+    key_of,
+    lines,
+    read_details,
+    read_plan,
+    read_record,
+    record_path,
+)
+from sat_preencode.settings import Details
+from sat_preencode.shards import Row, Shard, item_of, lay_out
 
 BAD_FILES = "bad_files.jsonl"
+LOCKS = ".locks"
 
-
-class Entry(Item, kw_only=True):
-    """A finished item: a line of the manifest, and part of the latent's sidecar.
-
-    Attributes:
-        sha256: Of the latent's file.
-    """
-
-    sha256: str
-
-
-class _Known(msgspec.Struct):
-    """The part of `details.json` that every version must have."""
-
-    format: str
-    version: int
-
-
-class _ShareNote(msgspec.Struct):
-    """What a process says when it has done its part."""
-
-    plan: str
-    unreadable: tuple[str, ...]
+OnChange = Literal["error", "encode"]
 
 
 class LatentStore:
     """A latent folder, open for writing."""
 
-    def __init__(self, folder: Path, *, latent_dim: int) -> None:
+    def __init__(self, folder: Path, *, details: Details, on_change: OnChange) -> None:
         """Use `folder`; nothing is touched yet.
 
         Args:
             folder: Where the latents go; created when first needed.
-            latent_dim: Channels of the latents.
+            details: What is to be written there.
+            on_change: Whether what has changed since it was encoded is an error or encoded again.
         """
         self.folder = folder
-        self.latent_dim = latent_dim
+        self.details = details
+        self._on_change = on_change
 
     @contextmanager
-    def locked(self, share: Share = ALL) -> Iterator[None]:
-        """Keep processes from writing to the folder that do not divide the work with this one.
-
-        Args:
-            share: Which part of the work is this process's.
+    def opened(self) -> Iterator[None]:
+        """Make the folder, and let go of it at the end.
 
         Raises:
-            StoreError: Another process writes there, or the folder cannot be made.
+            StoreError: The folder cannot be made or holds something else, or latents that are not
+                to be replaced.
         """
-        with _explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        with _lock(self.folder, shared=not share.alone):
-            if share.alone:
-                yield
-                return
-            own = self.folder / f".share-{share.rank}-of-{share.processes}.lock"
-            own.touch()
-            with _lock(own, shared=False):
-                yield
-
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """Wait until no process that shares the work is in such a block: for files of them all."""
-        path = self.folder / ".shared.lock"
-        path.touch()
-        with _lock(path, shared=False, wait=True):
+        with explained(self.folder):
+            (self.folder / LOCKS).mkdir(parents=True, exist_ok=True)
+        with self._undisturbed():
+            self._refuse_strangers()
+        with Lock(self.folder) as self._lock:
             yield
 
-    def note_share(self, share: Share, *, plan: str, unreadable: Sequence[str]) -> None:
-        """Say that this process has done its part.
+    def settle(self, plan: Plan, *, shard_size: int) -> tuple[Shard, ...]:
+        """Decide which item goes into which shard, and write it down.
+
+        Several processes may do so at the same time; all get the same answer.
 
         Args:
-            share: Its part.
-            plan: Fingerprint of what was divided.
-            unreadable: Ids of its items that are left out.
-        """
-        note = _ShareNote(plan=plan, unreadable=tuple(unreadable))
-        write_whole(self._note(share.rank, share.processes), msgspec.json.encode(note))
-
-    def shares_done(self, processes: int, *, plan: str) -> set[str] | None:
-        """Ids that are left out, once all processes have done their parts of a plan; else None."""
-        unreadable: set[str] = set()
-        for rank in range(processes):
-            try:
-                content = self._note(rank, processes).read_bytes()
-            except FileNotFoundError:
-                return None
-            note = msgspec.json.decode(content, type=_ShareNote)
-            if note.plan != plan:
-                return None
-            unreadable.update(note.unreadable)
-        return unreadable
-
-    def forget_shares(self) -> None:
-        """Remove what the processes noted, once the folder is complete."""
-        for path in self.folder.glob(".share-*.json"):
-            path.unlink(missing_ok=True)
-
-    def _note(self, rank: int, processes: int) -> Path:
-        return self.folder / f".share-{rank}-of-{processes}.json"
-
-    def claim(self, details: Details) -> None:
-        """Make the folder this run's, or refuse.
-
-        Args:
-            details: What this run would write; `details.json` is replaced when settings agree.
+            plan: All items.
+            shard_size: Items per new shard.
 
         Raises:
-            StoreError: The folder holds something else, or latents of other settings.
+            StoreError: Items that are there have changed and are not to be replaced, or another
+                process is working by another plan.
         """
-        path = self.folder / DETAILS
-        if path.exists():
-            way_out = "set preencode.output_path to another folder"
-            self._compare(_read_details(path, way_out=way_out).settings, details.settings)
-        elif any(not child.name.startswith(".") for child in self.folder.iterdir()):
-            raise StoreError(
-                f"{self.folder} is not empty and has no {DETAILS}, so it is no latent folder; set"
-                " preencode.output_path to a new or empty one"
+        with self._undisturbed():
+            self._refuse_strangers()
+            there = read_plan(self.folder)
+            numbers = {row.shard for row in there}
+            records = {n: r for n in sorted(numbers) if (r := self._whole(n)) is not None}
+            entries = [entry for record in records.values() for entry in record.entries]
+            self._refuse_changes(entries, plan)
+            shards = lay_out(
+                plan,
+                there=there,
+                finished=records.keys(),
+                settings=self.details.settings_fingerprint,
+                shard_size=shard_size,
+                next_number=max([-1, *numbers, *self._numbers()]) + 1,
             )
-        content = msgspec.json.format(msgspec.json.encode(details), indent=2) + b"\n"
-        if not path.exists() or path.read_bytes() != content:
-            write_whole(path, content)
+            self._write_plan([row for shard in shards for row in shard.rows], there)
+        return shards
 
-    def find(self, item: Item) -> Entry | None:
-        """The finished item as the folder has it, or None if it has to be made (again)."""
-        path = self.folder / item.file
-        try:
-            table = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=dict[str, Any])
-            columns = {key: table[key] for key in Entry.__struct_fields__}
-            entry = msgspec.convert(columns, Entry)
-            content = path.read_bytes()
-            shape = np.load(io.BytesIO(content), allow_pickle=False).shape
-        except (OSError, ValueError, EOFError, KeyError):  # msgspec's errors are ValueErrors
+    def adopt(self, rows: Sequence[Row]) -> None:
+        """Write down a plan that was made elsewhere, and the details with it.
+
+        Raises:
+            StoreError: Another process is at work in the folder.
+        """
+        with self._undisturbed():
+            self._write_plan(rows, read_plan(self.folder))
+
+    def record(self, number: int, rows: Sequence[Row]) -> Record | None:
+        """What is said of a shard if it is finished: it is there, and as it was planned."""
+        record = self._whole(number)
+        return record if record and record.plan == fingerprint(rows) else None
+
+    def claim(self, shard: Shard) -> Lock | None:
+        """Make a shard this process's; None if it is another's, or finished."""
+        if self.record(shard.number, shard.rows) is not None:
             return None
-        expected = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
-        return entry if entry == expected and shape == (self.latent_dim, item.frames) else None
+        lock = Lock(self._claim_path(shard))
+        if lock.take() and self.record(shard.number, shard.rows) is None:
+            return lock
+        lock.release()
+        return None
 
-    def write(
-        self, item: Item, latents: Float[np.ndarray, "d l"], *, metadata: Mapping[str, Any]
-    ) -> Entry:
-        """Write one item, latent first; a manifest that is there is out of date and goes.
+    def begin(self, shard: Shard) -> "ShardWriter":
+        """Begin a shard that has been claimed; a manifest that is there is out of date and goes.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        with explained(self.folder):
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+        return ShardWriter(self, shard)
+
+    def finish(self, planned: Mapping[int, Sequence[Row]]) -> dict[int, Record] | None:
+        """Write the list of all items, if all shards are finished.
+
+        Shards that are in the plan no longer go before that.
 
         Args:
-            item: What it is.
-            metadata: What is said of it, for conditioners; the manifest's columns are added.
-            latents: Its latents; stored in the number format that they have.
+            planned: The lines of the plan, by shard.
+
+        Returns:
+            What is said of each shard, or None if one is not finished.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        with self._undisturbed():
+            records = {n: r for n, rows in planned.items() if (r := self.record(n, rows))}
+            if records.keys() != planned.keys():
+                return None
+            self._sweep(planned.keys())
+            entries = [entry for record in records.values() for entry in record.entries]
+            if entries:
+                _write_changed(self.folder / MANIFEST, lines(entries))
+        return records
+
+    def forget_claim(self, shard: Shard) -> None:
+        """Remove the file that a finished shard was claimed with."""
+        self._claim_path(shard).unlink(missing_ok=True)
+
+    def _claim_path(self, shard: Shard) -> Path:
+        return self.folder / LOCKS / f"{shard.number:06d}"
+
+    def _whole(self, number: int) -> Record | None:
+        record = read_record(self.folder, number)
+        if record is None:
+            return None
+        path = container_path(self.folder, number=number, layout=record.layout)
+        right = record.layout == self.details.layout and size_of(path) == record.size
+        return record if right else None
+
+    def _numbers(self) -> set[int]:
+        """Numbers of shards that are in the folder, whatever the plan says."""
+        names = {child.name.partition(".")[0] for child in self.folder.iterdir()}
+        return {int(name) for name in names if len(name) == 6 and name.isdecimal()}
+
+    def _sweep(self, planned: Collection[int]) -> None:
+        with explained(self.folder):
+            for number in sorted(self._numbers()):
+                if number not in planned:
+                    record_path(self.folder, number).unlink(missing_ok=True)
+                for layout in LAYOUTS:
+                    if number not in planned or layout != self.details.layout:
+                        remove(container_path(self.folder, number=number, layout=layout))
+
+    def _write_plan(self, rows: Sequence[Row], there: Sequence[Row]) -> None:
+        """Write details and plan, if that changes anything; from then on nobody else may."""
+        if rows != there:
+            if not self._lock.take():
+                raise StoreError(
+                    f"another process is encoding into {self.folder} by another plan; wait until it"
+                    " ends, or set preencode.output_path to another folder"
+                )
+            with explained(self.folder):
+                (self.folder / MANIFEST).unlink(missing_ok=True)
+        content = msgspec.json.format(msgspec.json.encode(self.details), indent=2) + b"\n"
+        _write_changed(self.folder / DETAILS, content)
+        if rows != there:
+            write_whole(self.folder / PLAN, lines(rows))
+        if not self._lock.take(shared=True):
+            raise StoreError(f"{self.folder} is being changed by another process; wait for it")
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Wait until no other process is in such a block: for files of them all."""
+        with Lock(self.folder / LOCKS / "folder") as lock:
+            lock.take(wait=True)
+            yield
+
+    def _refuse_strangers(self) -> None:
+        path = self.folder / DETAILS
+        if not path.exists():
+            names = {child.name for child in self.folder.iterdir()} - {BAD_FILES}
+            if any(not name.startswith(".") for name in names):
+                raise StoreError(
+                    f"{self.folder} is not empty and has no {DETAILS}, so it is no latent folder;"
+                    " set preencode.output_path to a new or empty one"
+                )
+            return
+        there = read_details(path, way_out="set preencode.output_path to another folder")
+        differences = self.details.differences(there)
+        if differences and self._on_change == "error":
+            listed = "\n".join(f"  {line}" for line in differences)
+            raise StoreError(
+                f"{self.folder} holds latents of other settings:\n{listed}\nSet"
+                " preencode.output_path to another folder, restore these settings to continue this"
+                ' one, or set preencode.on_change = "encode" to replace what is there'
+            )
+
+    def _refuse_changes(self, entries: Sequence[Entry], plan: Plan) -> None:
+        if self._on_change == "encode":
+            return
+        now = {planned.item.id: planned.item for planned in plan.items}
+        gone = [entry.id for entry in entries if entry.id not in now]
+        settings = self.details.settings_fingerprint
+        changed = [
+            entry.id
+            for entry in entries
+            if entry.id in now and (item_of(entry) != now[entry.id] or entry.settings != settings)
+        ]
+        if gone or changed:
+            raise StoreError(
+                f"{self.folder}: "
+                + " and ".join(_counted(gone, "gone") + _counted(changed, "changed"))
+                + " since they were encoded. Restore them, set preencode.output_path to another"
+                ' folder, or set preencode.on_change = "encode" to encode what has changed again'
+                " and remove what is gone"
+            )
+
+
+class ShardWriter:
+    """Writes the items of a shard in order."""
+
+    def __init__(self, store: LatentStore, shard: Shard) -> None:
+        """Begin.
+
+        Args:
+            store: The folder.
+            shard: What is to be written.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        self.shard = shard
+        self._store = store
+        self._rows = {row.id: row for row in shard.rows}
+        self._entries: list[Entry] = []
+        self._left_out: list[LeftOut] = []
+        with explained(store.folder):
+            self._container = begin_container(
+                store.folder, number=shard.number, layout=store.details.layout
+            )
+
+    def write(
+        self, item: Item, latents: Shaped[np.ndarray, "d l"], *, metadata: Mapping[str, Any]
+    ) -> None:
+        """Write an item: its latents, in the number format that they have, then its metadata.
 
         Raises:
             StoreError: The disk refuses.
             ValueError: The latents do not have the shape that the plan expects.
         """
-        if latents.shape != (self.latent_dim, item.frames):
+        expected = (self._store.details.stored_channels, item.frames)
+        if latents.shape != expected:
             raise ValueError(
-                f"{item.id}: latents of shape {(self.latent_dim, item.frames)} expected, got"
-                f" {latents.shape}"
+                f"{item.id}: latents of shape {expected} expected, got {latents.shape}"
             )
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(latents), allow_pickle=False)
-        content = buffer.getvalue()
-        entry = Entry(**msgspec.structs.asdict(item), sha256=hashlib.sha256(content).hexdigest())
-        path = self.folder / item.file
-        (self.folder / MANIFEST).unlink(missing_ok=True)
-        write_whole(path, content)
-        table = {**metadata, **msgspec.structs.asdict(entry)}
-        write_whole(path.with_suffix(".json"), msgspec.json.encode(table) + b"\n")
-        return entry
+        values, table = buffer.getvalue(), msgspec.json.encode(metadata) + b"\n"
+        with explained(self._container.path):
+            place = self._container.add(f"{key_of(item.id)}.npy", values)
+            beside = self._container.add(f"{key_of(item.id)}.json", table)
+        self._entries.append(
+            Entry(
+                **msgspec.structs.asdict(self._rows[item.id]),
+                file=place.file,
+                values=place.span,
+                metadata=beside.span,
+                sha256=hashlib.sha256(values).hexdigest(),
+                metadata_file_sha256=hashlib.sha256(table).hexdigest(),
+            )
+        )
 
-    def write_manifest(self, entries: Iterable[Entry]) -> None:
-        """Write the list of all items, sorted by id: the sign that the folder is complete.
+    def leave_out(self, item: Item, *, path: str, reason: str) -> None:
+        """Note that an item cannot be read."""
+        self._left_out.append(LeftOut(id=item.id, path=path, reason=reason))
+
+    def finish(self) -> Record:
+        """Give the shard its name, and say that it is finished.
 
         Raises:
             StoreError: The disk refuses.
         """
-        lines = [msgspec.json.encode(entry) for entry in sorted(entries, key=lambda e: e.id)]
-        write_whole(self.folder / MANIFEST, b"".join(line + b"\n" for line in lines))
-
-    def _compare(self, theirs: Settings, ours: Settings) -> None:
-        if differences := ours.differences(theirs):
-            listed = "\n".join(f"  {line}" for line in differences)
-            raise StoreError(
-                f"{self.folder} holds latents of other settings:\n{listed}\nEither set"
-                " preencode.output_path to another folder, or restore these settings to continue"
-                " this one"
-            )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that `path` is there whole or not at all, even after a power cut.
-
-    The temporary name is the same every time, so a file left by a killed process is used up.
-
-    Raises:
-        StoreError: The disk refuses.
-    """
-    temporary = path.with_name(f".{path.name}.partial")
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-
-
-@contextmanager
-def _lock(path: Path, *, shared: bool, wait: bool = False) -> Iterator[None]:
-    """Hold a lock that the system drops with the process."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            folder = path if path.is_dir() else path.parent
-            raise StoreError(
-                f"another process is writing to {folder}; wait until it ends, or set"
-                " preencode.output_path to another folder"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; what has been written is kept, and"
-            " the same command continues from there"
-        ) from error
-
-
-def read_folder(folder: Path) -> tuple[Details, list[Entry]]:
-    """What a finished folder says of itself, and its items, sorted by id.
-
-    Raises:
-        StoreError: It is no latent folder, not finished, or its list is damaged.
-    """
-    if not (folder / DETAILS).is_file():
-        raise StoreError(f"{folder} is no latent folder: it has no {DETAILS}")
-    details = _read_details(folder / DETAILS, way_out="encode again into another folder")
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise StoreError(
-            f"{folder} has no {MANIFEST}: it is not finished; give the command that made it again"
+        folder, number = self._store.folder, self.shard.number
+        with explained(self._container.path):
+            size = self._container.finish()
+        record = Record(
+            layout=self._container.layout,
+            size=size,
+            plan=fingerprint(self.shard.rows),
+            entries=tuple(self._entries),
+            left_out=tuple(self._left_out),
         )
-    decoder = msgspec.json.Decoder(Entry)
-    try:
-        return details, [decoder.decode(line) for line in path.read_bytes().splitlines()]
-    except msgspec.DecodeError as error:
-        raise StoreError(
-            f"{path} is damaged ({error}); give the command that made it again"
-        ) from error
+        write_whole(record_path(folder, number), msgspec.json.encode(record) + b"\n")
+        self._store.forget_claim(self.shard)
+        return record
+
+    def abandon(self) -> None:
+        """Remove what is not finished."""
+        self._container.abandon()
 
 
-def _read_details(path: Path, *, way_out: str) -> Details:
-    content = path.read_bytes()
-    try:
-        known = msgspec.json.decode(content, type=_Known)
-    except msgspec.DecodeError as error:
-        raise StoreError(
-            f"{path} does not describe a latent folder ({error}); {way_out}"
-        ) from error
-    if (known.format, known.version) != (FORMAT, VERSION):
-        raise StoreError(
-            f"{path} describes {known.format} version {known.version}; this program writes {FORMAT}"
-            f" version {VERSION}; {way_out}"
-        )
-    try:
-        return msgspec.json.decode(content, type=Details)
-    except msgspec.DecodeError as error:
-        raise StoreError(f"{path} is damaged ({error}); {way_out}") from error
+def _write_changed(path: Path, content: bytes) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        write_whole(path, content)
+
+
+def _counted(ids: Sequence[str], what: str) -> list[str]:
+    if not ids:
+        return []
+    return [f"{len(ids)} item{'s' if len(ids) > 1 else ''} ({ids[0]} first) have {what}"]

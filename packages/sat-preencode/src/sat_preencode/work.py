@@ -1,17 +1,19 @@
-"""Working off a plan: look what is there, encode the rest, write each item once."""
+"""Working off a plan: claim shards, encode their batches, write them as wholes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import takewhile
 
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
+from sat_preencode.batches import EncodedBatch, encode_batches
+from sat_preencode.disk import Lock
 from sat_preencode.encoding import Encoder
 from sat_preencode.plan import Plan, PlannedItem
 from sat_preencode.progress import Reporter, duration
-from sat_preencode.reading import Form, ReadBatch, read_batches
+from sat_preencode.records import Record
+from sat_preencode.shards import Shard
 from sat_preencode.share import Share
-from sat_preencode.store import BAD_FILES, Entry, LatentStore
+from sat_preencode.store import BAD_FILES, LatentStore, ShardWriter
 
 
 class Work:
@@ -19,47 +21,68 @@ class Work:
 
     Attributes:
         plan: All items.
-        finished: Items that are in the folder, by id.
+        shards: Where they go.
+        finished: What is known of finished shards, by number.
         encoded: Items that were written here and now.
-        unreadable: Items whose audio could not be read.
+        unreadable: Items of finished shards whose audio could not be read.
     """
 
     def __init__(
-        self, plan: Plan, store: LatentStore, *, share: Share, stop: Callable[[], bool]
+        self,
+        plan: Plan,
+        shards: Sequence[Shard],
+        store: LatentStore,
+        *,
+        share: Share,
+        stop: Callable[[], bool],
     ) -> None:
         """Look what is in the folder.
 
         Args:
             plan: All items.
+            shards: Where they go.
             store: The folder.
-            share: Which batches are this process's.
-            stop: Asked after each item or batch whether to stop.
+            share: Which shards this process begins with.
+            stop: Asked after each batch whether to stop.
         """
         self.plan = plan
-        self.share = share
+        self.shards = shards
         self.encoded = 0
-        self.unreadable = 0
-        self._bad: list[str] = []
-        self._batches = [b for number, b in enumerate(plan.batches()) if share.has(number)]
-        self.finished: dict[str, Entry] = {}
+        self.finished: dict[int, Record] = {}
         self._store = store
+        self._share = share
         self._stop = stop
-        mine = (planned for batch in self._batches for planned in batch)
-        for planned in takewhile(lambda _: not stop(), mine):
-            if (entry := store.find(planned.item)) is not None:
-                self.finished[entry.id] = entry
+        self._claims: dict[int, Lock] = {}
+        self._writer: ShardWriter | None = None
+        for shard in shards:
+            if (record := store.record(shard.number, shard.rows)) is not None:
+                self.finished[shard.number] = record
+
+    @property
+    def items(self) -> int:
+        """Items in finished shards."""
+        return sum(len(record.entries) for record in self.finished.values())
+
+    @property
+    def unreadable(self) -> int:
+        """Items of finished shards that could not be read."""
+        return sum(len(record.left_out) for record in self.finished.values())
+
+    @property
+    def samples(self) -> int:
+        """Samples of audio in finished shards."""
+        entries = (entry for record in self.finished.values() for entry in record.entries)
+        return sum(entry.num_samples for entry in entries)
 
     def summary(self) -> str:
         """How much there is, how much of it is finished, and what is left out."""
         items, seconds = len(self.plan.items), self.plan.seconds
-        if not self.share.alone:
-            own = sum(len(batch) for batch in self._batches)
-            share = f"{self.share.rank} of {self.share.processes}"
-            return (
-                f"{items} items, {duration(seconds)} of audio; process {share} makes {own}, of"
-                f" which {len(self.finished)} are finished"
-            )
-        text = f"{items} items, {duration(seconds)} of audio; {len(self.finished)} are finished"
+        text = (
+            f"{items} items in {len(self.shards)} shards, {duration(seconds)} of audio;"
+            f" {self.items} are finished"
+        )
+        if not self._share.alone:
+            text += f"; this is process {self._share.rank} of {self._share.processes}"
         if self.plan.left_out_seconds:
             text += f"; {duration(self.plan.left_out_seconds)} in short tails left out"
         if self.plan.beyond_limit:
@@ -69,7 +92,7 @@ class Work:
     def encode_missing(
         self, encoder: Encoder, *, ledger: Ledger, reporter: Reporter, num_workers: int
     ) -> None:
-        """Encode every batch that lacks an item, and write the items that it lacks.
+        """Encode every shard that is neither finished nor another process's.
 
         Args:
             encoder: The autoencoder.
@@ -77,78 +100,81 @@ class Work:
             reporter: Shows how far it has come.
             num_workers: Batches that are read ahead.
         """
-        settings = encoder.settings
-        form = Form(
+        batches = encode_batches(
+            self._claimed(),
+            encoder=encoder,
             batch_size=self.plan.batch_size,
-            channels=settings.channels,
-            sample_size=settings.sample_size,
-            sample_rate=settings.sample_rate,
+            num_workers=num_workers,
+            stop=self._stop,
         )
-        batches = read_batches(self._missing(), form=form, num_workers=num_workers)
-        total, there = sum(len(batch) for batch in self._batches), len(self.finished)
-        with closing(batches), reporter.encoding(items=total, finished=there) as meter:
-            for batch in takewhile(lambda _: not self._stop(), batches):
-                written = self._encode(batch, encoder, ledger)
-                meter.advance(
-                    len(written), sum(e.num_samples for e in written) / settings.sample_rate
-                )
+        rate = encoder.settings.sample_rate
+        progress = reporter.encoding(
+            items=len(self.plan.items),
+            finished=self.items,
+            seconds=self.plan.seconds - self.samples / rate,
+        )
+        try:
+            with closing(batches), progress as meter:
+                for batch in batches:
+                    self._write(batch, ledger)
+                    samples = sum(found.planned.item.num_samples for found in batch.items)
+                    meter.advance(len(batch.items), samples / rate)
+        finally:
+            if self._writer is not None:
+                self._writer.abandon()
+            for claim in self._claims.values():
+                claim.release()
 
     def finish(self) -> bool:
-        """Write the manifest, once there is nothing left to encode in any process.
+        """Write the manifest, once all shards are finished, whoever has made them.
 
         Returns:
-            Whether it is written: of several processes, the last one does it.
+            Whether it is written.
 
         Raises:
             DataError: There would be nothing in it.
         """
-        if not self.share.alone and not self._gather():
+        records = self._store.finish({shard.number: shard.rows for shard in self.shards})
+        if records is None:
             return False
-        if not self.finished:
+        self.finished = records
+        if not self.items:
             raise DataError(
                 f"none of the {len(self.plan.items)} items could be read;"
                 f" {self._store.folder / BAD_FILES} says why"
             )
-        self._store.write_manifest(self.finished.values())
-        self._store.forget_shares()
         return True
 
-    def _gather(self) -> bool:
-        """Find the items of the other processes; false while one of them is not done."""
-        plan = self.plan.fingerprint
-        self._store.note_share(self.share, plan=plan, unreadable=self._bad)
-        unreadable = self._store.shares_done(self.share.processes, plan=plan)
-        if unreadable is None:
-            return False
-        for planned in self.plan.items:
-            if planned.item.id not in self.finished | dict.fromkeys(unreadable):
-                entry = self._store.find(planned.item)
-                if entry is None:
-                    return False
-                self.finished[entry.id] = entry
-        return True
+    def _claimed(self) -> Iterator[tuple[PlannedItem, ...]]:
+        """Batches of shards that nobody else makes, this process's share of them first."""
+        others = [s for at, s in enumerate(self.shards) if not self._share.has(at)]
+        own = [s for at, s in enumerate(self.shards) if self._share.has(at)]
+        for shard in own + others:
+            if shard.number not in self.finished and (claim := self._store.claim(shard)):
+                self._claims[shard.number] = claim
+                yield from shard.batches
 
-    def _missing(self) -> Iterator[tuple[PlannedItem, ...]]:
-        for batch in self._batches:
-            if any(planned.item.id not in self.finished for planned in batch):
-                yield batch
-
-    def _encode(self, batch: ReadBatch, encoder: Encoder, ledger: Ledger) -> list[Entry]:
-        lacking = {p.item.id for p in batch.items} - self.finished.keys()
+    def _write(self, batch: EncodedBatch, ledger: Ledger) -> None:
+        writer = self._current()
         for bad in batch.bad:
-            if bad.planned.item.id in lacking:
-                lacking.remove(bad.planned.item.id)
-                self.unreadable += 1
-                self._bad.append(bad.planned.item.id)
-                ledger.record(bad.planned.source.path, bad.reason, bad.offset)
-        if not lacking:
-            return []
-        latents = encoder.encode(batch.audio, ids=[p.item.id for p in batch.items])
-        written = [
-            self._store.write(planned.item, rows, metadata=metadata)
-            for planned, rows, metadata in zip(batch.items, latents, batch.metadata, strict=True)
-            if planned.item.id in lacking
-        ]
-        self.finished |= {entry.id: entry for entry in written}
-        self.encoded += len(written)
-        return written
+            ledger.record(bad.planned.source.path, bad.reason, bad.offset)
+            writer.leave_out(bad.planned.item, path=bad.planned.source.path, reason=bad.reason)
+        for found in batch.items:
+            writer.write(found.planned.item, found.values, metadata=found.metadata)
+        self.encoded += len(batch.items)
+        if batch.planned == writer.shard.batches[-1]:
+            self._finish(writer)
+
+    def _current(self) -> ShardWriter:
+        """The writer of the shard that is being made; shards come one after another."""
+        if self._writer is None:
+            number, *_ = self._claims  # the thread that reads ahead adds others
+            shard = next(shard for shard in self.shards if shard.number == number)
+            self._writer = self._store.begin(shard)
+        return self._writer
+
+    def _finish(self, writer: ShardWriter) -> None:
+        number = writer.shard.number
+        self.finished[number] = writer.finish()
+        self._writer = None
+        self._claims.pop(number).release()

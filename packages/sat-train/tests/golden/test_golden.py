@@ -38,6 +38,7 @@ SPECTRAL = ("mrstft_loss", "stft_loss_left", "stft_loss_right")
 CASES = golden.cases("training")
 AUTOENCODERS = [case for case in CASES if case.meta["type"] == "autoencoder"]
 DIFFUSION = [case for case in CASES if case.meta["type"] == "diffusion_cond"]
+ADVERSARIAL = [case for case in CASES if case.meta["type"] == "arc"]
 
 
 def build(case, **changes):
@@ -109,11 +110,11 @@ def test_autoencoder_method_has_sats_state_names(case):
     assert ours == {name for name, *_ in case.state if name.startswith(parts)}
 
 
-def described_batch(case):
+def described_batch(case, step="step"):
     """The batch that the call of a diffusion step describes."""
     audio = case.inputs()["audio"]
     mask = torch.ones(audio.shape[0], audio.shape[2], dtype=torch.bool)
-    text = case.steps["step"]["call"]
+    text = case.steps[step]["call"]
     if found := re.search(r"mask of item (\d+) is false from sample (\d+) on", text):
         mask[int(found[1]) - 1, int(found[2]) :] = False
     items = [
@@ -153,6 +154,46 @@ def test_diffusion_steps_have_sats_draws_loss_and_gradients(case, monkeypatch):
     case.check("step", "loss", losses.total)
     losses.total.backward()
     check_gradients(case, method, "diffusion.")
+
+
+@pytest.fixture(params=ADVERSARIAL, ids=str)
+def arc(request, tmp_path):
+    """A case of adversarial post-training, and its method with the case's weights."""
+    case, prefix = request.param, "teacher_model."
+    state = {name: value for name, value in case.filled_state().items() if name.startswith(prefix)}
+    weights = {name.removeprefix(prefix): value for name, value in state.items()}
+    path = tmp_path / "teacher.ckpt"
+    torch.save({"state_dict": weights}, path)
+    training = case.config["training"]
+    training["arc"]["teacher_model_ckpt"] = str(path)
+    return case, build(case, training=training)
+
+
+def test_adversarial_steps_have_sats_draws_losses_and_gradients(arc, monkeypatch):
+    case, method = arc
+    batch = described_batch(case, step="generator")
+    for step, recorded in case.steps.items():
+        number = int(re.search(r"global_step (\d+)", recorded["call"])[1])
+        monkeypatch.setattr(type(method), "global_step", number)
+        part = method.parts[method.turn(number)]
+        method.zero_grad()
+        torch.manual_seed(seed_of(case, step))
+        method.rng.seed(int(re.search(r"random\.seed\((\d+)\)", recorded["call"])[1]))
+        losses = method.losses(batch, part)
+        losses.total.backward()
+        found = {**losses.terms, **losses.figures, "loss": losses.total}
+        for name in case.outputs(step):
+            if name != "norms":
+                case.check(step, name, found[name])
+        weights = dict(method.named_parameters())
+        norms = torch.stack([weights[key].grad.norm() for key in recorded["grad_keys"]])
+        case.check(step, "norms", norms)
+
+
+def test_adversarial_method_has_sats_state_names(arc):
+    case, method = arc
+    second_name = "model_last_layer"  # of a weight that is under `diffusion.` too
+    assert set(method.state_dict()) == {name for name, *_ in case.state} - {second_name}
 
 
 @pytest.mark.parametrize("case", golden.cases("schedule"), ids=str)

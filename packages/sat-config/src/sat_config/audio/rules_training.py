@@ -329,7 +329,14 @@ def mask_types(node: MaskConfig) -> Iterator[Broken]:
 @rule(
     "SAT-W218",
     on=ConditionalTraining,
-    reads=("arc", "timestep_sampler", "timestep_sampler_options", "mask_padding"),
+    reads=(
+        "arc",
+        "timestep_sampler",
+        "timestep_sampler_options",
+        "p_one_shot",
+        "mask_padding",
+        "log_loss_info",
+    ),
     severity="warning",
 )
 def idle_keys(node: ConditionalTraining) -> Iterator[Broken]:
@@ -359,8 +366,10 @@ def idle_keys(node: ConditionalTraining) -> Iterator[Broken]:
 _UNREAD_BY_ARC = (
     "timestep_sampler",
     "timestep_sampler_options",
+    "p_one_shot",
     "mask_padding",
     "mask_padding_dropout",
+    "log_loss_info",
 )
 _UNSET = ConditionalTraining()
 
@@ -374,7 +383,7 @@ _UNSET = ConditionalTraining()
     reads=("training.arc", "training.optimizer_configs", "model.diffusion"),
 )
 def adversarial(node: AudioExperiment) -> Iterator[Broken]:
-    """ARC has a network to look into, a layer of it, two optimizers, and a teacher to follow."""
+    """ARC has straight paths, a network to look into, a layer of it, two optimizers, a teacher."""
     training = getattr(node, "training", None)
     if not isinstance(training, ConditionalTraining) or training.arc is None:
         return
@@ -387,6 +396,20 @@ def adversarial(node: AudioExperiment) -> Iterator[Broken]:
     path: Path = ("training", "arc")
     for found in (*_arc_teacher(training.arc), *_arc_critic(training.arc, node)):
         yield Broken(found.message, (*path, *found.path), found.fix)
+    yield from _arc_path(node, ())
+    if training.arc.teacher_model is not None:
+        yield from _arc_path(training.arc.teacher_model, (*path, "teacher_model"))
+
+
+def _arc_path(node: AudioExperiment, where: Path) -> Iterator[Broken]:
+    model = getattr(node, "model", None)
+    if isinstance(model, DiffusionCondConfig) and model.diffusion.diffusion_objective == "v":
+        yield Broken(
+            "arc trains along straight paths from data to noise, which is not how this model is"
+            " sampled",
+            (*where, "model", "diffusion", "diffusion_objective"),
+            '"rf_denoiser"',
+        )
 
 
 def _arc_teacher(arc: ARC) -> Iterator[Broken]:
@@ -411,19 +434,31 @@ def _arc_critic(arc: ARC, node: AudioExperiment) -> Iterator[Broken]:
         )
         return
     model = getattr(base or node, "model", None)
-    network = model.diffusion if isinstance(model, DiffusionCondConfig) else None
-    if not isinstance(network, DiTNode):
+    if not isinstance(model, DiffusionCondConfig) or not isinstance(model.diffusion, DiTNode):
         yield Broken(
             "the discriminator looks into a diffusion transformer, which this model has none of",
             ("discriminator_base_model" if base else "use_model_as_discriminator",),
         )
         return
+    network = model.diffusion
     layer, depth = arc.discriminator.dit_hidden_layer, network.config.depth
     if layer >= depth:
         yield Broken(
             f"the network has {depth} layers, 0 to {depth - 1}; there is no layer {layer}",
             ("discriminator", "dit_hidden_layer"),
             str(depth - 1),
+        )
+    if arc.discriminator.contrastive and node.batch_size == 1:
+        yield Broken(
+            "it moves prompts to other items, but batches have only one",
+            ("discriminator", "contrastive"),
+            "false",
+        )
+    if arc.discriminator.contrastive and _PROMPT not in _conditions(model):
+        yield Broken(
+            f"it moves prompts to other items, but no conditioner of the network is {_PROMPT!r}",
+            ("discriminator", "contrastive"),
+            "false",
         )
     width = network.config.embed_dim
     if isinstance(arc.discriminator, ConvHeadNode) and width % 32:
@@ -433,6 +468,17 @@ def _arc_critic(arc: ARC, node: AudioExperiment) -> Iterator[Broken]:
             ("discriminator", "type"),
             '"convnext"',
         )
+
+
+_PROMPT = "prompt"
+
+
+def _conditions(model: DiffusionCondConfig) -> set[str]:
+    """What the conditioners of a model read of the metadata."""
+    conditioning = model.conditioning
+    if conditioning is None:
+        return set()
+    return {*(node.id for node in conditioning.configs), *conditioning.default_keys.values()}
 
 
 # ------------------------------------------------------------------------------------------ demos

@@ -244,6 +244,11 @@ class ConditionalTraining(TunedTraining, kw_only=True):
         optimizer = AdamNode(config=AdamConfig(lr=self.rate))
         return DiffusionOptimizers(diffusion=OptimizerGroup(optimizer=optimizer))
 
+    @property
+    def gaps(self) -> masks.MaskConfig | None:
+        """The masks of a model that fills gaps; None for other models."""
+        return None if self.inpainting is None else self.inpainting.mask_kwargs
+
 
 class DiffusionCondTraining(ConditionalTraining, kw_only=True):
     """Training of a conditional diffusion model.

@@ -5,6 +5,7 @@ and penalties belong to the training method.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import singledispatch
 from itertools import pairwise
@@ -23,7 +24,21 @@ BLOCKS = 3
 """Blocks of a stage where the configuration does not say."""
 
 
-class ConvHead(nn.Module):
+class ARCHead(nn.Module, ABC):
+    """Scores the features of a sequence.
+
+    Attributes:
+        min_tokens: The shortest sequence that can be scored.
+    """
+
+    min_tokens: int
+
+    @abstractmethod
+    def forward(self, features: Float[Tensor, "b e l"]) -> Float[Tensor, "b 1 l2"]:
+        """Score a sequence."""
+
+
+class ConvHead(ARCHead):
     """Four convolutions that halve the length, with group norm, and one that scores.
 
     Args:
@@ -33,6 +48,8 @@ class ConvHead(nn.Module):
     Raises:
         ValueError: The width is no multiple of 32.
     """
+
+    min_tokens = MIN_TOKENS
 
     def __init__(self, channels: int, *, soft_clip_scale: float | None) -> None:
         super().__init__()
@@ -64,7 +81,7 @@ class ConvHead(nn.Module):
         return self.soft_clip_scale * torch.tanh(scores / self.soft_clip_scale)
 
 
-class ConvNeXtHead(nn.Module):
+class ConvNeXtHead(ARCHead):
     """Stages of ConvNeXt blocks (Liu et al. 2022, 2201.03545) and strided convolutions.
 
     As in SAT the blocks do not start as the identity: its attempt at it sets only their last bias
@@ -95,6 +112,10 @@ class ConvNeXtHead(nn.Module):
             gated: Gate the inside of a block.
         """
         super().__init__()
+        self.min_tokens = 1
+        for stride in reversed(strides):
+            kernel, padding = _window(stride)
+            self.min_tokens = max(1, (self.min_tokens - 1) * stride + kernel - 2 * padding)
         stages = [
             _Stage(
                 before,
@@ -139,15 +160,19 @@ class _Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(blocks)
-        self.downsample = NormedConv1d(
-            before, after, 2 * stride, stride=stride, padding=math.ceil(stride / 2)
-        )
+        kernel, padding = _window(stride)
+        self.downsample = NormedConv1d(before, after, kernel, stride=stride, padding=padding)
 
     def forward(self, x: Float[Tensor, "b c l"]) -> Float[Tensor, "b c2 l2"]:
         for block in self.layers:
             x = block(x)
         result: Tensor = self.downsample(x)
         return result
+
+
+def _window(stride: int) -> tuple[int, int]:
+    """Taps and padding of a convolution that shortens a signal."""
+    return 2 * stride, math.ceil(stride / 2)
 
 
 class _ConvNeXtBlock(nn.Module):
@@ -176,7 +201,7 @@ class _ConvNeXtBlock(nn.Module):
 
 
 @singledispatch
-def build_arc_head(node: ARCHeadNode, *, in_channels: int) -> nn.Module:
+def build_arc_head(node: ARCHeadNode, *, in_channels: int) -> ARCHead:
     """Build the head of a node, with fresh weights.
 
     Args:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from sat_config.audio.arc import NoiseDistribution
 from sat_config.audio.diffusion import DistributionShift as DistributionShiftNode
 from sat_config.audio.training import TimestepSamplerOptions
 
@@ -97,6 +98,20 @@ def _sequence(seed: int | None) -> SobolEngine:
 
 def _seed_from(generator: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (), generator=generator))
+
+
+class IndependentTimesteps(TimestepSampler):
+    """Uniform times, each for itself."""
+
+    def draw(
+        self,
+        count: int,
+        *,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, " b"]:
+        """Independent times."""
+        return torch.rand(count, generator=generator).to(device)
 
 
 class LogitNormalTimesteps(TimestepSampler):
@@ -276,6 +291,18 @@ def build_timestep_sampler(name: Name, *, options: TimestepSamplerOptions) -> Ti
         "denoised": ConstantTimesteps(0.0),
         "logsnr_uniform": UniformLogSNRTimesteps(*ARC_LOG_SNR),
     }[name]
+
+
+def build_noise_distribution(name: NoiseDistribution) -> TimestepSampler:
+    """The distribution of a name, for adversarial post-training.
+
+    Deviation from SAT: "uniform" times are independent. There, generator and discriminator draw
+    from one quasi-random sequence in turns; with one item per batch, each gets every second number
+    of it, all of them in the same half.
+    """
+    if name == "uniform":
+        return IndependentTimesteps()
+    return build_timestep_sampler(name, options=TimestepSamplerOptions())
 
 
 def build_distribution_shift(node: DistributionShiftNode) -> DistributionShift:

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verify(folder: Path, *, decode: int) -> int:
     from sat_preencode.folders import verify
-    from sat_preencode.store import read_folder
+    from sat_preencode.records import read_folder
 
     faults = 0
     for fault in verify(folder):
@@ -80,7 +80,7 @@ def _stats(folder: Path) -> int:
 
 
 def _merge(output: Path, folders: Sequence[Path]) -> int:
-    from sat_preencode.folders import merge
+    from sat_preencode.merging import merge
 
     items = merge(output, folders)
     print(f"{items} items in {output}")

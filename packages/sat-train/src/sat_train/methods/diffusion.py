@@ -14,13 +14,8 @@ from sat_models.models.diffusion import DiffusionModel
 from sat_models.models.timesteps import UniformTimesteps
 from sat_train.audio.demo import AudioDemo
 from sat_train.methods.base import build_method
-from sat_train.methods.denoising import (
-    DenoisingMethod,
-    Encoded,
-    Task,
-    TrainingTimes,
-    check_frames,
-)
+from sat_train.methods.denoising import DenoisingMethod, TrainingTimes
+from sat_train.methods.latent import Encoded, Task, check_frames
 from sat_train.steps import StepSettings
 
 

@@ -26,7 +26,8 @@ from sat_models.models.timesteps import UniformTimesteps
 from sat_train.audio.demo import AudioDemo
 from sat_train.ema import USUAL, WeightAverage
 from sat_train.methods.base import AudioMethod, build_method
-from sat_train.methods.denoising import VALIDATION_TIMES, TrainingTimes
+from sat_train.methods.denoising import TrainingTimes
+from sat_train.methods.latent import VALIDATION_TIMES
 from sat_train.methods.reconstruction import FIXED_WEIGHTS, SpectralLoss, Terms, same_length
 from sat_train.steps import Losses, Part, StepSettings
 

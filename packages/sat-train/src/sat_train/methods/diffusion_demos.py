@@ -18,8 +18,9 @@ from sat_config.audio.demo import (
     StemsDisplayNode,
 )
 from sat_config.audio.diffusion import INPAINT_SIGNAL
-from sat_config.audio.inference import Inference
+from sat_config.audio.inference import Inference, Sampler
 from sat_config.audio.inpainting import MaskConfig
+from sat_config.audio.training import DiffusionCondTraining, DiffusionInpaintTraining
 from sat_config.errors import UserError
 from sat_models.backbones.conditioning import Conditioning
 from sat_models.data.batch import Batch
@@ -29,8 +30,8 @@ from sat_models.models.guidance import Guidance, guided_only
 from sat_models.sampling.start import starting_noise
 from sat_models.sampling.table import Solver, Start, sample
 from sat_train.audio.demo import AudioDemo
-from sat_train.methods.denoising import Encoded, encode
 from sat_train.methods.gaps import draw_gaps
+from sat_train.methods.latent import Encoded, encode
 
 Entry = Mapping[str, Any]
 
@@ -46,17 +47,23 @@ class ConditionedDemos:
     Attributes:
         model: The model, in eval mode.
         demo: What to show.
-        sample_size: Samples of a clip.
+        sampler: The solver; None for the one that suits the model's objective.
         seed: Decides the noise, which is the same for every scale and every demo.
+        sample_size: Samples of a clip.
     """
 
     model: ConditionedDiffusionModel
     demo: DiffusionCondDemo
-    sample_size: int
+    sampler: Sampler | None
     seed: int
+    sample_size: int
 
-    def make(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
+    def make(self, batches: Iterable[Batch], *, rng: Random) -> Iterator[AudioDemo]:
         """The clips, scale by scale.
+
+        Args:
+            batches: The data, for conditions.
+            rng: Not looked at: nothing is drawn but noise.
 
         Raises:
             UserError: A condition that is to be shown is no audio.
@@ -65,6 +72,7 @@ class ConditionedDemos:
         shown = [self._shown(entry) for entry in entries]
         for scale in self._scales():
             wanted = Inference(
+                sampler=self.sampler,
                 num_samples=len(entries),
                 steps=self.demo.demo_steps,
                 seed=self.seed,
@@ -139,15 +147,17 @@ class InpaintingDemos:
     Attributes:
         model: The model, in eval mode.
         demo: What to show.
-        masks: Which gaps.
+        sampler: The solver; None for the one that suits the model's objective.
         seed: Decides the noise.
+        masks: Which gaps.
         dtype: In which the model computes.
     """
 
     model: ConditionedDiffusionModel
     demo: InpaintDemo
-    masks: MaskConfig
+    sampler: Sampler | None
     seed: int
+    masks: MaskConfig
     dtype: torch.dtype
 
     def make(self, batches: Iterable[Batch], *, rng: Random) -> Iterator[AudioDemo]:
@@ -191,7 +201,7 @@ class InpaintingDemos:
         guided = model.guided(conditioning, Guidance(scale, usual.scale_phi, usual.cfg_interval))
         latents = sample(
             Solver(
-                model.objective.sampler,
+                self.sampler or model.objective.sampler,
                 steps=self.demo.demo_steps,
                 sigma_min=usual.sigma_min,
                 sigma_max=usual.sigma_max,
@@ -205,3 +215,31 @@ class InpaintingDemos:
             generator=generator,
         )
         return model.to_audio(latents).float().cpu()
+
+
+def choose_demos(
+    model: ConditionedDiffusionModel,
+    training: DiffusionCondTraining | DiffusionInpaintTraining,
+    *,
+    sampler: Sampler | None,
+    seed: int,
+    sample_size: int,
+    dtype: torch.dtype,
+) -> ConditionedDemos | InpaintingDemos | None:
+    """What a training block wants shown of a model; None for nothing.
+
+    Args:
+        model: The model, in eval mode.
+        training: The block.
+        sampler: The solver; None for the one that suits the model's objective.
+        seed: Decides the noise.
+        sample_size: Samples of a clip.
+        dtype: In which the model computes.
+    """
+    if isinstance(training.demo, DiffusionCondDemo):
+        return ConditionedDemos(model, training.demo, sampler, seed, sample_size)
+    if training.demo is None:
+        return None
+    return InpaintingDemos(
+        model, training.demo, sampler, seed, training.gaps or MaskConfig(), dtype
+    )

@@ -16,8 +16,8 @@ from sat_models.models.language_model import AudioLanguageModel
 from sat_train.audio.demo import AudioDemo
 from sat_train.ema import LANGUAGE_MODEL, WeightAverage
 from sat_train.methods.base import AudioMethod, build_method
-from sat_train.methods.conditioned import without_some
-from sat_train.methods.denoising import per_frame
+from sat_train.methods.dropout import without_some
+from sat_train.methods.latent import per_frame
 from sat_train.steps import Losses, Part, StepSettings
 
 WITHOUT_CONDITION = 0.1
