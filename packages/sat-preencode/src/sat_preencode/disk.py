@@ -95,9 +95,8 @@ class Lock:
         """Open `path`, which is made as an empty file if it is not there; nothing is locked yet."""
         self._path = path
         with explained(path):
-            if not path.exists():
-                path.touch()
-            self._descriptor: int | None = os.open(path, os.O_RDONLY)
+            flags = os.O_RDONLY if path.is_dir() else os.O_RDONLY | os.O_CREAT
+            self._descriptor: int | None = os.open(path, flags, 0o666)
 
     def take(self, *, shared: bool = False, wait: bool = False) -> bool:
         """Lock, or change the kind of lock that is held.
