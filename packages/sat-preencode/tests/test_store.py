@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import io
 import os
@@ -178,6 +179,15 @@ def test_claimed_shard_is_nobody_elses_until_it_is_let_go(store):
         with other.claim(first):
             fill(other, first)
         assert store.claim(first) is None
+
+
+def test_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(38, "No locks")))
+    with (
+        pytest.raises(StoreError, match=r"cannot be locked \(No locks\).*output_path"),
+        store_in(tmp_path / "latents").opened(),
+    ):
+        pass
 
 
 def test_latents_of_another_shape_are_refused(store):

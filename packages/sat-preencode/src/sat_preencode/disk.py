@@ -107,6 +107,9 @@ class Lock:
 
         Returns:
             Whether it is locked now; else another process has it.
+
+        Raises:
+            StoreError: The file system has no locks.
         """
         if sys.platform == "win32":
             return True
@@ -114,11 +117,16 @@ class Lock:
 
         assert self._descriptor is not None  # noqa: S101 - nobody takes what was released
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        with explained(self._path):
-            try:
-                fcntl.flock(self._descriptor, kind if wait else kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+        try:
+            fcntl.flock(self._descriptor, kind if wait else kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise StoreError(
+                f"{self._path} cannot be locked ({error.strerror}), so nothing would keep two"
+                " processes from writing there; set preencode.output_path to a folder on a file"
+                " system with locks"
+            ) from error
         return True
 
     def release(self) -> None:
