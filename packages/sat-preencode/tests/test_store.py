@@ -4,12 +4,13 @@ import io
 import os
 import stat
 import tarfile
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from sat_models.data.audio_dir import AudioFile
+from sat_models.models.chunks import Chunk
 from sat_preencode.disk import write_whole
 from sat_preencode.errors import StoreError
 from sat_preencode.plan import Item, Plan, PlannedItem, Source
@@ -42,10 +43,14 @@ def details(**changes):
             "autoencoder_fingerprint": "0123456789abcdef",
             "sample_rate": 1000,
             "sample_size": 32,
+            "whole_files": False,
+            "window_overlap": None,
             "channels": 1,
+            "tokens": False,
             "latent": "sample",
             "seed": 42,
             "arithmetic": "float32",
+            "dtype": "float32",
             "encoder": {"encoder": {"type": "oobleck", "config": {"strides": [2, 4]}}},
         }
         | changes
@@ -58,6 +63,7 @@ def details(**changes):
         sample_rate=1000,
         hop_length=8,
         latent_dim=3,
+        latent="sample",
         sample_size=32,
         dtype="float32",
         layout="wds",
@@ -69,8 +75,10 @@ def details(**changes):
 
 
 def plan(count=3, *, batch_size=1):
-    source = Source("m", "x.wav", Path("x.wav"), 900, "c" * 64, {}, "d" * 64, None)
-    items = tuple(PlannedItem(item(32 * number), source) for number in range(count))
+    file = AudioFile("m", "/here", "x.wav", 9, "", None, None)
+    source = Source("m", "x.wav", file, 900, "c" * 64, {}, "d" * 64, None)
+    window = Chunk(start=0, stop=4, keep_start=0, keep_stop=4)
+    items = tuple(PlannedItem(item(32 * n), source, 4, (window,)) for n in range(count))
     return Plan(items=items, batch_size=batch_size, seconds=1.0, left_out_seconds=0.0)
 
 

@@ -1,4 +1,4 @@
-"""How several processes divide a plan among themselves: shard by shard, each beginning with its own.
+"""How several processes divide a plan: shard by shard, each beginning with its own.
 
 They share nothing but the folder. A process begins with the shards whose number in the plan leaves
 its rank when it is divided by the number of processes, and goes on with those that nobody has

@@ -289,7 +289,7 @@ class ShardWriter:
             StoreError: The disk refuses.
             ValueError: The latents do not have the shape that the plan expects.
         """
-        expected = (self._store.details.latent_dim, item.frames)
+        expected = (self._store.details.stored_channels, item.frames)
         if latents.shape != expected:
             raise ValueError(
                 f"{item.id}: latents of shape {expected} expected, got {latents.shape}"
@@ -311,9 +311,9 @@ class ShardWriter:
             )
         )
 
-    def leave_out(self, item: Item, *, path: Path, reason: str) -> None:
+    def leave_out(self, item: Item, *, path: str, reason: str) -> None:
         """Note that an item cannot be read."""
-        self._left_out.append(LeftOut(id=item.id, path=str(path), reason=reason))
+        self._left_out.append(LeftOut(id=item.id, path=path, reason=reason))
 
     def finish(self) -> Record:
         """Give the shard its name, and say that it is finished.
