@@ -1,5 +1,6 @@
 """What editors' checkers say of experiments, by the schemas that ship: tox -e editors."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ SHIPPED = [
     for folder in ("configs/experiments", "configs/models")
     for path in sorted((ROOT / folder).glob("*.toml"))
 ]
+TEMPLATES = sorted((SCHEMAS.parent / "experiments").glob("*.toml"))
+GROUPS = sorted((ROOT / "packages/sat-hydra-adapter/src/sat_hydra_adapter/groups").rglob("*.yaml"))
+SAT_MODEL = ROOT / "tests/editors/probes/document.json"
 GOOD = """\
 model_type = "autoencoder"
 sample_rate = 44100
@@ -114,3 +118,88 @@ def test_mistake_is_refused_and_its_key_named(checker, name, experiment):
         at = [int(part.split(":")[0]) for part in words.split("experiment.toml:")[1:]]
         shown = [lines[number - 1] for number in at] or [words]
         assert any(key.rpartition(".")[2] in line for line in shown), words
+
+
+@pytest.mark.parametrize("checker", [check_jsonschema, taplo, tombi])
+def test_templates_are_accepted_though_presets_complete_them(checker, tmp_path):
+    for path in TEMPLATES:
+        text = path.read_text(encoding="utf-8")
+        (tmp_path / path.name).write_text(f"#:schema {LAYER.as_uri()}\n{text}", encoding="utf-8")
+    status, words = checker(*sorted(tmp_path.iterdir()))
+    assert status == 0, words
+
+
+def check_by(document, *paths):
+    schema = SCHEMAS / f"{document}.schema.json"
+    return said(BIN / "check-jsonschema", "--schemafile", schema, *paths)
+
+
+def test_groups_of_hydra_are_accepted():
+    status, words = check_by("group", *GROUPS)
+    assert status == 0, words
+
+
+def test_interpolation_stands_for_any_value_of_a_group(tmp_path):
+    path = tmp_path / "group.yaml"
+    path.write_text(
+        "# @package _global_\n_width: 8\nmodel_type: autoencoder\nbatch_size: ${_width}\n"
+        "precision: ???\nmodel: ${oc.select:base}\n"
+    )
+    assert check_by("group", path)[0] == 0
+    assert check_by("layer", path)[0] != 0
+
+
+IN_GROUPS = [
+    ("training/music_vae", "filters: 8", "filter: 8", "filter"),
+    ("training/music_vae", "warmup_mode: full", "warmup_mode: fully", "warmup_mode"),
+    ("model/stable_audio_2_0", "type: dit", "type: dti", "diffusion.type"),
+    ("model/stable_audio_2_0", "use_snake: true", "use_snaek: true", "use_snaek"),
+    ("experiment/music_vae", "batch_size: 2", "batch_size: two", "batch_size"),
+    ("dataset/music", "path: music/train", "path: 3", "datasets[0].path"),
+]
+IN_MODEL = [
+    ('"iterate_batch"', '"iterate_batches"', "iterate_batches"),
+    ('"type": "dit"', '"type": "dti"', "model.diffusion.type"),
+    ('"max_length": 64', '"max_length": 64.5', "conditioning.configs[0].config.max_length"),
+    ('"demo_every": 2000', '"demo_evry": 2000', "demo_evry"),
+    ('"sample_rate": 44100,', "", "sample_rate"),
+    ('"lr": 5e-5', '"lr": "5e-5"', "diffusion.optimizer.config.lr"),
+]
+
+
+def named_in_each(document, paths):
+    """What the checker says of each file, all of which it has to refuse."""
+    status, words = check_by(document, *paths, "--output-format", "json", "--verbose")
+    found = json.loads(words)["errors"]
+    assert status != 0
+    return [json.dumps([e for e in found if e["filename"] == str(path)]) for path in paths]
+
+
+def test_mistakes_in_groups_are_refused_and_their_keys_named(tmp_path):
+    paths = []
+    for number, (group, before, after, _) in enumerate(IN_GROUPS):
+        (source,) = [path for path in GROUPS if path.match(f"{group}.yaml")]
+        text = source.read_text(encoding="utf-8")
+        assert before in text
+        head = "model_type: autoencoder\n" if group.startswith("training") else ""
+        paths.append(tmp_path / f"{number}.yaml")
+        paths[-1].write_text(head + text.replace(before, after, 1), encoding="utf-8")
+    said_of = named_in_each("group", paths)
+    pairs = zip(IN_GROUPS, said_of, strict=True)
+    assert [key for (*_, key), words in pairs if key not in words] == []
+
+
+def test_mistakes_in_models_of_sat_are_refused_and_their_keys_named(tmp_path):
+    text, paths = SAT_MODEL.read_text(encoding="utf-8"), []
+    for number, (before, after, _) in enumerate(IN_MODEL):
+        assert before in text
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(text.replace(before, after), encoding="utf-8")
+    said_of = named_in_each("model", paths)
+    pairs = zip(IN_MODEL, said_of, strict=True)
+    assert [key for (*_, key), words in pairs if key not in words] == []
+
+
+def test_model_of_sat_is_accepted():
+    status, words = check_by("model", SAT_MODEL)
+    assert status == 0, words

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,3 +81,24 @@ def test_free_form_data_survives_json_whatever_its_keys_begin_with(found, tmp_pa
     path = tmp_path / "a.json"
     path.write_text(sat_config.dumps(config, "json"))
     assert sat_config.load_as(path, Inference) == config
+
+
+def test_stored_defaults_of_keys_without_effect_are_not_reported():
+    half = {"type": "seanet", "config": {"ratios": [2]}}
+    coder = {"encoder": half, "decoder": half, "latent_dim": 128}
+    bottleneck = {"type": "rvq", "config": {"num_quantizers": 2, "codebook_size": 8, "dim": 128}}
+    coder |= {"bottleneck": bottleneck, "downsampling_ratio": 2, "io_channels": 1}
+    network = {"type": "continuous_transformer", "config": {"embed_dim": 64, "depth": 1}}
+    document = {
+        "model_type": "lm",
+        "sample_rate": 8000,
+        "sample_size": 3200,
+        "audio_channels": 1,
+        "model": {"pretransform": {"type": "autoencoder", "config": coder}, "lm": network},
+    }
+    config = loading.decode(document)
+    stored = json.loads(sat_config.dumps(config, "json"))
+    assert stored["model"]["lm"]["global_cond_ids"] == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert loading.decode(stored) == config

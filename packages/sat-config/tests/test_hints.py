@@ -11,6 +11,13 @@ from sat_config.document import DocumentError
         ("a.toml", "x = [one]", 'text stands in quotes: "one"'),
         ("a.toml", "x = True", "true"),
         ("a.toml", "x = None", "TOML has no null; leave the key out"),
+        ("a.toml", "x = 1\nx = 2", "it is there already, further up; keep one of the two"),
+        ("a.toml", "[x]\n[x]\n", "it is there already, further up; keep one of the two"),
+        (
+            "a.toml",
+            'x = "one\n',
+            "close the text with a quote; text of several lines has three on each side",
+        ),
         ("a.toml", "x = ", None),
         ("a.toml", "x", None),
         ("a.toml", "x = 3 y", None),
@@ -62,3 +69,17 @@ def test_few_choices_are_listed_and_of_many_those_most_like_what_was_found():
     assert hints.choices(many, "learning_rat").startswith("learning_rate, learned, ")
     assert hints.choices(many, "learning_rat").endswith(" and 8 more")
     assert len(hints.choices(many, None).split(",")) == 6
+
+
+@pytest.mark.parametrize(
+    ("language", "table", "acceptance"),
+    [
+        ("toml", '{ type = "vae" }', '[checks] allow = ["SAT-E003"]'),
+        ("json", '{ "type": "vae" }', '"checks": { "allow": ["SAT-E003"] }'),
+        ("yaml", '{ type: "vae" }', 'checks: { allow: ["SAT-E003"] }'),
+        ("override", '{ type = "vae" }', 'override checks.allow=["SAT-E003"]'),
+    ],
+)
+def test_advice_is_in_the_syntax_of_where_it_goes(language, table, acceptance):
+    assert hints.one_key(language, "type", '"vae"') == table
+    assert hints.accepting(language, "SAT-E003") == acceptance

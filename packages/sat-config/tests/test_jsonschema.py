@@ -121,6 +121,31 @@ def test_documents_have_schemas_of_their_own(document):
     assert errors({"batch_size": 3}, schemas["experiment"])
 
 
+def test_layer_without_a_tag_still_has_the_keys_that_all_types_share():
+    layer = jsonschema.document_schema("layer")
+    assert errors({"batch_size": 3, "dataset": {"dataset_type": "audio_dir"}}, layer) == []
+    assert {path for path, _ in errors({"batch_size": 0, "seed": "x"}, layer)} == {
+        "seed",
+        "batch_size",
+    }
+
+
+def test_group_of_hydra_takes_interpolations_and_what_hydra_reads():
+    group = jsonschema.document_schema("group")
+    document = {
+        "model_type": "autoencoder",
+        "defaults": ["_self_", {"/training": "x"}],
+        "_width": 8,
+        "batch_size": "${_width}",
+        "precision": "???",
+        "model": {"bottleneck": {"type": "fsq", "config": {"levels": "${_levels}"}}},
+        "dataset": {"dataset_type": "s3", "datasets": [{"id": "a", "s3_path": "${oc.env:BUCKET}"}]},
+    }
+    assert errors(document, group) == []
+    for wrong in ({"batch_size": "3"}, {"precision": "fp16"}, {"sede": 3}, {"model": "x"}):
+        assert errors({**document, **wrong}, group)
+
+
 @pytest.mark.parametrize("tag", list(registry.current().roots()[0].members))
 def test_every_kind_of_document_may_include_others(tag):
     layer = {"model_type": tag, "include": ["a.toml"], "overrides": ["seed=1"]}

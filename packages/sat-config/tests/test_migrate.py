@@ -72,13 +72,13 @@ def test_result_loads_to_what_the_sources_load_to(sat_files, write, written_out)
 
 def test_first_line_leads_editors_to_the_schema(sat_files):
     first = migrate.migrate("defaults.ini").text.splitlines()[0]
-    assert first == f"#:schema {shipped.FOLDER}/schemas/experiment.schema.json"
+    assert first == f"#:schema {shipped.FOLDER}/schemas/layer.schema.json"
 
 
 def test_schema_within_the_folder_is_named_relatively(monkeypatch, tmp_path):
     monkeypatch.setattr(shipped, "FOLDER", str(tmp_path / "venv" / "presets"))
     line = shipped.schema_line(str(tmp_path))
-    assert line == "#:schema venv/presets/schemas/experiment.schema.json"
+    assert line == "#:schema venv/presets/schemas/layer.schema.json"
 
 
 @pytest.mark.parametrize("header", ["", "[DEFAULT]\n", "[one]\nseed = 3\n[two]\n"])

@@ -1,4 +1,7 @@
-"""Encoders and decoders are one graph for torch.compile, except LSTMs, which torch cannot trace."""
+"""Encoders and decoders are one graph for torch.compile, except LSTMs, which torch cannot trace.
+
+Machine code of such graphs takes a minute to make: `benchmarks/autoencoders.py compiled` does it.
+"""
 
 import msgspec
 import pytest

@@ -335,6 +335,10 @@ def test_clap_embeds_audio(clap):
     assert (embeddings[0, 0] - mean).abs().max() < 0.05
     with pytest.raises(ConditionError, match="equally long"):
         embed(conditioner, torch.zeros(1, 8), torch.zeros(1, 9))
+    asked = conditioner.with_audio("a.wav", read=lambda *words: words)
+    assert asked == ("a.wav", 1, 1)
+    with pytest.raises(ConditionError, match="expected the name of an audio file, got 3"):
+        conditioner.with_audio(3, read=lambda *words: words)
 
 
 def test_clap_weights_that_do_not_fit_are_refused(clap, tmp_path):

@@ -249,7 +249,15 @@ def test_all_tokens_can_be_decoded(example):
 def test_quantization_passes_gradients_straight_through(name):
     node = node_of(EXAMPLES[name])
     bottleneck, features = trained(node), features_for(node)
+    bottleneck.train(name == "rvq")  # which hands gradients on in training only, as SAT's does
     latents = bottleneck.encode(features).latents
     assert torch.unique(latents.detach()).numel() < latents.numel()
     latents.sum().backward()
     assert (features.grad != 0).all()
+
+
+@pytest.mark.parametrize("name", ["rvq", "rvq_vae"])
+def test_residual_quantization_passes_no_gradient_outside_of_training(name):
+    node = node_of(EXAMPLES[name])
+    latents = trained(node).encode(features_for(node)).latents
+    assert not latents.requires_grad

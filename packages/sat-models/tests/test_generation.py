@@ -299,6 +299,21 @@ def test_a_language_model_continues_audio(clip):
         run(model, init_audio=clip, seconds=0.005, steps=100)
 
 
+def test_guidance_of_a_language_model_is_off_unless_asked_for():
+    model = build("lm")
+    plain, off, on = (
+        run(model, steps=100, **scale).audio
+        for scale in ({}, {"cfg_scale": 1.0}, {"cfg_scale": 6.0})
+    )
+    assert torch.equal(plain, off)
+    assert not torch.equal(plain, on)
+
+
+def test_guidance_of_a_diffusion_model_is_that_of_sat_unless_asked_for():
+    model = build("diffusion_cond")
+    assert torch.equal(run(model).audio, run(model, cfg_scale=6.0).audio)
+
+
 def test_choices_of_a_language_model_follow_the_table():
     model = build("lm")
     greedy = [run(model, temperature=0.0, seed=seed, steps=100).audio for seed in (1, 2)]

@@ -335,7 +335,7 @@ def test_latent_model_without_pretransform_is_refused(world):
         "type": "dit",
         "config": {"in_channels": 2, "embed_dim": 32, "depth": 1, "num_heads": 1},
     }
-    with pytest.raises(PreencodeError, match="there is nothing to encode"):
+    with pytest.raises(PreencodeError, match="nothing with weights of its own"):
         world.preencode(model_type="diffusion_uncond", model=model)
 
 

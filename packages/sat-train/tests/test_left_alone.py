@@ -61,6 +61,24 @@ def test_best_is_remembered_by_a_resumed_run(line_document, monkeypatch):
     assert names(result) == ["step=00000001.ckpt", "step=00000004.ckpt"]
 
 
+def test_best_is_none_that_will_be_removed(line_document, monkeypatch):
+    figures = iter([5.0, 1.0, 4.0])
+    monkeypatch.setattr("toy_family.LineMethod.validate", lambda *_: {"val/mse": next(figures)})
+    result = run(line_document, checkpoint_every=4, checkpoint_minutes=1e-9, val_every=3)
+    assert names(result) == ["step=00000004.ckpt"]
+    assert (record(result).best.step, record(result).best.value) == (4, 4.0)
+
+
+def test_best_that_is_gone_is_forgotten_by_a_resumed_run(line_document, monkeypatch):
+    figures = iter([5.0, 1.0, 4.0, 3.0, 2.0])
+    monkeypatch.setattr("toy_family.LineMethod.validate", lambda *_: {"val/mse": next(figures)})
+    settings = {"checkpoint_every": 1, "val_every": 1}
+    first = run(line_document, max_steps=2, **settings)
+    assert record(first).best.step == 1
+    RunFolder(first.run_folder).checkpoint(1).unlink()
+    assert record(run(line_document, recover=True, **settings)).best.step == 4
+
+
 def test_all_are_kept_by_default(line_document):
     assert len(names(run(line_document, checkpoint_every=1))) == 4
 

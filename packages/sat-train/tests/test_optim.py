@@ -177,6 +177,27 @@ def test_changed_rate_moves_a_schedule_that_is_computed_from_it():
     assert rate(stepped(made, 1)) == pytest.approx(2 / 5)
 
 
+def scheduled(scheduler, **config):
+    node = {
+        "optimizer": {"type": "SGD", "config": {"lr": 1.0, "momentum": 0.5}},
+        "scheduler": {"type": scheduler, "config": config},
+    }
+    return msgspec.convert(node, OptimizerGroup)
+
+
+def test_changed_settings_of_a_schedule_hold_after_a_resume():
+    old, new = (scheduled("InverseLR", inv_gamma=gamma) for gamma in (1.0, 4.0))
+    made = resumed(new, of=old, steps=3)
+    assert rate(stepped(made, 1)) == pytest.approx(1 / (1 + 4 / 4))
+
+
+def test_changed_cycle_holds_after_a_resume():
+    old, new = (scheduled("OneCycleLR", max_lr=1.0, total_steps=steps) for steps in (4, 100))
+    made = resumed(new, of=old, steps=3)
+    expected = rate(stepped(updater(new), 8))
+    assert rate(stepped(made, 5)) == pytest.approx(expected)
+
+
 def test_momentum_of_a_cycle_keeps_its_place():
     node = group("SGD", "OneCycleLR", momentum=0.5)
     old = stepped(updater(node), 2)

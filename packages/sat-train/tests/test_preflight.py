@@ -72,6 +72,26 @@ def test_random_pretransform_is_refused_unless_allowed(diffusion_document, capsy
     assert "the pretransform's are random" in capsys.readouterr().out
 
 
+def test_pretransform_that_is_a_formula_needs_no_weights(autoencoder_document, capsys):
+    model = autoencoder_document["model"]
+    bands = {"type": "pqmf", "config": {"channels": 2, "num_bands": 2, "attenuation": 50}}
+    coder = {"channels": 2, "c_mults": [1, 1], "strides": [2, 2]}
+    model["pretransform"] = bands
+    model["encoder"]["config"] = {**coder, "in_channels": 4, "latent_dim": 6}
+    model["decoder"]["config"] = {**coder, "out_channels": 4, "latent_dim": 3}
+    check(decode(autoencoder_document))
+    out = capsys.readouterr().out
+    assert "pretransform encoded and decoded with an error of " in out
+    assert "random" not in out
+
+
+def test_memory_is_estimated_though_numbers_are_looked_at(autoencoder_document, capsys):
+    mel = {"fft_size": 256, "hop_size": 64, "win_length": 256, "n_mels": 20}
+    autoencoder_document["training"]["eval_loss_configs"] = {"mel": mel}
+    check(decode(autoencoder_document))
+    assert "GB for a step" in capsys.readouterr().out
+
+
 def test_loss_that_is_not_finite_is_refused_with_its_files(autoencoder_document, tmp_path):
     autoencoder_document["training"]["loss_configs"]["time"]["weights"]["l1"] = 1e39
     with pytest.raises(PreflightError, match=r"l1 = inf.*train/tune 0\.wav"):
@@ -108,8 +128,7 @@ def test_live_memory_counts_what_is_alive():
     assert live.current == 0
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 def test_copies_of_a_model_without_contents_share_its_mode():
     with Shapes():
         model = torch.nn.Linear(2, 2)
@@ -118,6 +137,8 @@ def test_copies_of_a_model_without_contents_share_its_mode():
     assert duplicate.weight.fake_mode is model.weight.fake_mode
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_estimate_is_near_what_a_real_step_takes(tmp_path):
     script = Path(__file__).with_name("memory_of_a_step.py")
     done = subprocess.run(

@@ -159,6 +159,24 @@ def test_recover_with_another_optimizer_is_refused(autoencoder_document):
         run(autoencoder_document, max_steps=2, recover=True)
 
 
+@pytest.mark.parametrize("after", [None, "ExponentialLR"])
+def test_recover_with_another_scheduler_is_refused(autoencoder_document, after):
+    training = autoencoder_document["training"]
+    del training["learning_rate"]
+    optimizer = {"type": "SGD", "config": {"lr": 1e-3}}
+
+    def optimizers(scheduler):
+        node = {"scheduler": {"type": scheduler, "config": {"gamma": 0.9}}} if scheduler else {}
+        return {"autoencoder": {"optimizer": optimizer, **node}}
+
+    training["optimizer_configs"] = optimizers("InverseLR")
+    training["optimizer_configs"]["autoencoder"]["scheduler"]["config"] = {"inv_gamma": 2.0}
+    run(autoencoder_document, max_steps=1)
+    training["optimizer_configs"] = optimizers(after)
+    with pytest.raises(UserError, match=r"holds the state of SGD with InverseLR\."):
+        run(autoencoder_document, max_steps=2, recover=True)
+
+
 def test_pretransform_is_folded_and_recovered(autoencoder_document, diffusion_document):
     codec = run(autoencoder_document, max_steps=1)
     settings = {

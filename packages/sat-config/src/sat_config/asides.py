@@ -116,11 +116,16 @@ def inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[P
         if child is None or item is None:
             continue
         here = (*path, key)
-        if child.inert and key in known and item != msgspec.to_builtins(known[key].default):
+        if child.inert and key in known and item != _plain(known[key].default):
             message = f"{format_path(here)} has no effect: {child.inert}"
             yield _note("inert-key", here, message, folded)
         if isinstance(item, _NESTED):
             yield from inert_keys(item, child, here, folded)
+
+
+def _plain(default: Any) -> Any:  # noqa: ANN401
+    """A default as a stored document has it."""
+    return encode.without_none(msgspec.to_builtins(default))
 
 
 def _note(code: str, path: Path, message: str, folded: Folded) -> Problem:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from sat_config import convert, plugins, rules, schema
+from sat_config import convert, hints, plugins, rules, schema
 from sat_config.document import Table
 from sat_config.errors import Path, Problem, format_path
 from sat_config.hints import choices, nearest
@@ -204,7 +204,8 @@ class _Walk:
     def wrong_kind(self, value: object, slot: Slot, path: Path) -> Problem:
         suggestion = None
         if slot.family is not None and isinstance(value, str) and value in slot.family.members:
-            suggestion = f"{{ {slot.family.tag_path[-1]} = {show(value)} }}"
+            language = self.folded.trace.find(path).source.language
+            suggestion = hints.one_key(language, slot.family.tag_path[-1], show(value))
         note = "leave the key out instead of writing null" if value is None else None
         return self.problem(
             "bad-value",

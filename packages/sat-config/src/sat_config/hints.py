@@ -40,6 +40,31 @@ def choices(names: Sequence[str], like: object) -> str:
     return f"{', '.join(first)} and {len(names) - len(first)} more"
 
 
+def one_key(language: str, key: str, value: str) -> str:
+    """A table of one key, as a file of the language would write it.
+
+    Args:
+        language: That of a `Source`.
+        key: The key.
+        value: Its value, written.
+    """
+    if language == "json":
+        return f'{{ "{key}": {value} }}'
+    return f"{{ {key}: {value} }}" if language == "yaml" else f"{{ {key} = {value} }}"
+
+
+def accepting(language: str, code: str) -> str:
+    """How an experiment in the language, or a command line without one, accepts a broken rule."""
+    codes = f'["{code}"]'
+    if language == "toml":
+        return f"[checks] allow = {codes}"
+    if language == "json":
+        return f'"checks": {one_key(language, "allow", codes)}'
+    if language == "yaml":
+        return f"checks: {one_key(language, 'allow', codes)}"
+    return f"override checks.allow={codes}"
+
+
 def for_syntax(language: str, message: str, text: str, offset: int) -> str | None:
     """Advice for a syntax error.
 
@@ -52,6 +77,10 @@ def for_syntax(language: str, message: str, text: str, offset: int) -> str | Non
     before, after = text[:offset].rstrip(), text[offset : offset + 100]
     if re.search(r"escape|hex value|unescaped", message, re.IGNORECASE):
         return _backslash(language)
+    if re.search(r"cannot (overwrite a value|declare .* twice)", message, re.IGNORECASE):
+        return "it is there already, further up; keep one of the two"
+    if language == "toml" and message.lower() == r"illegal character '\n'":
+        return "close the text with a quote; text of several lines has three on each side"
     return _json(before, after) if language == "json" else _toml(before, after)
 
 

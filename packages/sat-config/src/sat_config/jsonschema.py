@@ -56,7 +56,7 @@ def summary(cls: type[msgspec.Struct]) -> str:
     return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
-DOCUMENTS = ("experiment", "layer", "model", "dataset", "training")
+DOCUMENTS = ("experiment", "layer", "group", "model", "dataset", "training")
 """Kinds of documents that have a schema of their own."""
 
 
@@ -65,13 +65,17 @@ def document_schema(document: str) -> Json:
 
     Args:
         document: One of `DOCUMENTS`: a whole experiment; a file that others include, which has the
-            same keys and must have none; a model, a dataset or a training block by itself, as
-            stable-audio-tools' JSON and the groups of Hydra have them.
+            same keys and must have none; a file of a Hydra group with package _global_, which is
+            such a layer with interpolations and with what Hydra reads; a model, a dataset or a
+            training block by itself, as stable-audio-tools' JSON has them.
     """
     plugins.load()
     roots = registry.current().roots()
-    writer = _Writer(layer=document == "layer")
+    writer = _Writer(layer=document in ("layer", "group"))
     if document in ("experiment", "layer"):
+        body = writer.roots(roots)
+    elif document == "group":
+        writer.interpolated = True
         body = writer.roots(roots)
     elif document == "model":
         writer.left_out = {key for root in roots for key in schema.fields(root.base)} - {
@@ -106,6 +110,7 @@ class _Writer:
 
     def __init__(self, *, layer: bool) -> None:
         self.layer = layer
+        self.interpolated = False
         self.left_out: set[str] = set()
         self.definitions: dict[str, Json] = {}
         self.names: dict[tuple[type, bool], str] = {}
@@ -133,8 +138,11 @@ class _Writer:
         refs = {tag: self.member(cls, root=root) for tag, cls in family.members.items()}
         cases = [{"if": _tagged(family.tag_path, tag), "then": refs[tag]} for tag in tags]
         tag_schema = {"enum": tags, "description": f"Which {family.name} it is."}
+        if root and self.layer:  # what has no tag still has the keys that all types share
+            shared = {"properties": self.properties(family.base, root=True)}
+            cases.append({"if": {"required": [family.tag_path[0]]}, "else": shared})
         body: Json = {
-            "type": "object",
+            **self.kind("object"),
             "description": summary(family.base),
             "properties": _nested(family.tag_path, tag_schema),
             "allOf": cases,
@@ -159,11 +167,27 @@ class _Writer:
 
     def struct(self, cls: type[msgspec.Struct], *, root: bool) -> Json:
         """One closed table."""
-        texts = descriptions(cls)
-        properties: Json = {}
+        properties = self.properties(cls, root=root)
         tag = cls.__struct_config__
         if tag.tag_field is not None:
-            properties[tag.tag_field] = {"const": tag.tag}
+            properties = {tag.tag_field: {"const": tag.tag}, **properties}
+        body: Json = {
+            **self.kind("object"),
+            "description": summary(cls),
+            "properties": properties,
+            "additionalProperties": False,
+        }
+        if root and self.interpolated:
+            body["patternProperties"] = {"^_": True}
+        required = [field.key for field in schema.fields(cls).values() if field.required]
+        if required and not self.layer:
+            body["required"] = required
+        return body
+
+    def properties(self, cls: type[msgspec.Struct], *, root: bool) -> Json:
+        """The keys of a table."""
+        texts = descriptions(cls)
+        properties: Json = {}
         for field in schema.fields(cls).values():
             if root and field.key in self.left_out:
                 continue
@@ -175,16 +199,9 @@ class _Writer:
             properties[field.key] = written
         if root:
             properties |= _STEERING
-        body: Json = {
-            "type": "object",
-            "description": summary(cls),
-            "properties": properties,
-            "additionalProperties": False,
-        }
-        required = [field.key for field in schema.fields(cls).values() if field.required]
-        if required and not self.layer:
-            body["required"] = required
-        return body
+        if root and self.interpolated:
+            properties |= _OF_HYDRA
+        return properties
 
     # ------------------------------------------------------------------------------------ slots
 
@@ -209,37 +226,50 @@ class _Writer:
         if origin is typing.Annotated:
             body = self.slot(schema.slot_of(arguments[0]))
             for meta in arguments[1:]:
-                body = {**body, **_limits(meta, array="items" in body)}
+                body = {**body, **self.limits(meta, array="items" in body)}
             return body
         if origin is typing.Literal:
-            return {"enum": list(arguments)}
+            choice = {"enum": list(arguments)}
+            return {"anyOf": [choice, _INTERPOLATION]} if self.interpolated else choice
         if origin in (tuple, list):
             return self.array(arguments)
         if origin is dict:
-            return {
-                "type": "object",
-                "additionalProperties": self.slot(schema.slot_of(arguments[1])),
-            }
-        return dict(_LEAVES.get(part, {}))
+            values = self.slot(schema.slot_of(arguments[1]))
+            return {**self.kind("object"), "additionalProperties": values}
+        return self.kind(_LEAVES[part]) if part in _LEAVES else {}
+
+    def limits(self, meta: Any, *, array: bool) -> Json:  # noqa: ANN401 - msgspec.Meta
+        """What a constraint says; of text, that an interpolation need not follow the pattern."""
+        found = _limits(meta, array=array)
+        if self.interpolated and "pattern" in found:
+            found["pattern"] += f"|{_INTERPOLATION['pattern']}"
+        return found
 
     def array(self, arguments: tuple[Any, ...]) -> Json:
         """A list of one type, or of fixed length."""
         if len(arguments) == 1 or arguments[-1] is Ellipsis:
-            return {"type": "array", "items": self.slot(schema.slot_of(arguments[0]))}
+            return {**self.kind("array"), "items": self.slot(schema.slot_of(arguments[0]))}
         return {
-            "type": "array",
+            **self.kind("array"),
             "prefixItems": [self.slot(schema.slot_of(part)) for part in arguments],
             "minItems": len(arguments),
             "maxItems": len(arguments),
         }
 
+    def kind(self, name: str) -> Json:
+        """A JSON type; in a group of Hydra, an interpolation can stand for any value but text."""
+        if not self.interpolated or name in ("string", "null"):
+            return {"type": name}
+        return {**_INTERPOLATION, "type": [name, "string"]}
 
-_LEAVES: dict[Any, Json] = {
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    bool: {"type": "boolean"},
-    type(None): {"type": "null"},
+
+_LEAVES = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
+
+_INTERPOLATION: Json = {"type": "string", "pattern": r"\$\{|^\?\?\?$"}
+
+_OF_HYDRA: Json = {
+    "defaults": {"type": "array", "description": "Files of other groups to compose with this one."},
+    "hydra": {"type": "object", "description": "Settings of Hydra itself."},
 }
 
 _STEERING: Json = {

@@ -15,6 +15,7 @@ from sat_config import (
     document,
     encode,
     guards,
+    hints,
     layers,
     overrides,
     plugins,
@@ -415,7 +416,8 @@ def _judged(problem: Problem, folded: Folded, *, may_run: bool) -> Problem:
     if problem.code not in rules.RULES or problem.severity == "warning":
         return problem
     if may_run and problem.code not in asides.accepted(folded.tree, "allow"):
-        note = f'if this is meant, accept it: [checks] allow = ["{problem.code}"]'
+        source = folded.trace.find_last(()).source
+        note = f"if this is meant, accept it: {hints.accepting(source.language, problem.code)}"
         return msgspec.structs.replace(problem, note=note)
     return msgspec.structs.replace(problem, severity="warning")
 

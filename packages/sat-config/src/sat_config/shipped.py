@@ -35,8 +35,12 @@ def _names() -> Iterator[str]:
 
 
 def schema_line(folder: str) -> str:
-    """First line of an experiment in `folder`: where editors find this package's schema."""
-    schema = os.path.join(FOLDER, "schemas", "experiment.schema.json")
+    """First line of an experiment in `folder`: where editors find this package's schema.
+
+    It is the schema that demands no key: what a file includes has some of them, and what is being
+    written lacks some for a while.
+    """
+    schema = os.path.join(FOLDER, "schemas", "layer.schema.json")
     relative = os.path.relpath(schema, folder)
     beyond = relative.startswith(os.pardir)
     return f"#:schema {schema if beyond else relative}".replace(os.sep, "/")

@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -24,6 +24,8 @@ from sat_train.family import build_training
 from sat_train.runtime import free_memory
 
 GIGABYTE = 1e9
+ZEROS = {"item": 0, "__int__": 0, "__float__": 0.0, "__bool__": False}
+"""What a fake tensor answers to those of its methods that ask for a number."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,10 @@ class Shapes(FakeTensorMode):  # type: ignore[no-untyped-call]
 
 
 class WithoutContents(TorchFunctionMode):
-    """Lets torch's Sobol sequences be drawn though their kernels would look at numbers."""
+    """Lets be built and drawn what would look at numbers, of which fake tensors have none.
+
+    A single number that is asked for is zero; Sobol sequences keep their shape.
+    """
 
     def __torch_function__(
         self,
@@ -116,6 +121,8 @@ class WithoutContents(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401
         """Run a function, or stand in for one of those."""
         name = getattr(func, "__name__", "")
+        if name in ZEROS and isinstance(args[0], FakeTensor):
+            return ZEROS[name]
         if not name.startswith("_sobol_engine_"):
             return func(*args, **(kwargs or {}))
         if name != "_sobol_engine_draw":

@@ -19,6 +19,17 @@ Figures = Mapping[str, Float[Tensor, ""]]
 SCHEDULED = ("lr", "momentum", "betas")
 """Settings that a schedule moves; momentum (or betas) only where a cycle asks for it."""
 
+PLACE = (
+    "last_epoch",
+    "T_cur",
+    "T_i",
+    "_step_count",
+    "_last_lr",
+    "_is_initial",
+    "_get_lr_called_within_step",
+)
+"""What torch's schedulers know of the steps taken; all else that they hold is settings."""
+
 
 @dataclass(frozen=True)
 class StepSettings:
@@ -121,16 +132,19 @@ class Updater:
         self.optimizer = optimizer
         self.scheduler = scheduler
         self._configured = [_settings(group) for group in optimizer.param_groups]
+        schedule = vars(scheduler) if scheduler is not None else {}
+        self._schedule = {name: value for name, value in schedule.items() if name not in PLACE}
 
     def restore_settings(self) -> None:
         """Apply the configured settings after a state has been loaded that brought its own along.
 
-        A learning rate that is scheduled keeps its place in the schedule.
+        A learning rate that is scheduled keeps its place in the schedule, which is the configured
+        one from the next step on.
         """
         for group, configured in zip(self.optimizer.param_groups, self._configured, strict=True):
             group.update(configured | self._moved(group, configured))
         if self.scheduler is not None:
-            self.scheduler.base_lrs = [group["initial_lr"] for group in self._configured]
+            vars(self.scheduler).update(self._schedule)
 
     def _moved(self, group: dict[str, Any], configured: dict[str, Any]) -> dict[str, Any]:
         """What the schedule has made of the settings so far."""

@@ -21,7 +21,9 @@ def load_initial_weights(model: nn.Module, experiment: Experiment, *, report: Re
         UserError: A pretransform would keep random weights, or weights are given for none.
     """
     whole, first_stage = experiment.pretrained_ckpt_path, experiment.pretransform_ckpt_path
-    has_first_stage = any(name.startswith(f"{PRETRANSFORM}.") for name in model.state_dict())
+    has_first_stage = any(
+        name.startswith(f"{PRETRANSFORM}.") for name, _ in model.named_parameters()
+    )
     if first_stage is not None and not has_first_stage:
         raise UserError(
             "pretransform_ckpt_path is set, but the model has no pretransform with weights: remove"

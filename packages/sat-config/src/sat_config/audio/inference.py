@@ -40,11 +40,13 @@ class Inference(Node, kw_only=True):
         num_samples: Clips per call.
         seconds: Length of a clip, in seconds; the training length if left out.
         seed: Seed of the noise; a random one if left out, which is then reported.
-        cfg_scale: Strength of classifier-free guidance; 1 turns it off.
+        cfg_scale: Strength of classifier-free guidance; 1 turns it off. If left out, it is 6 for
+            diffusion models and 1 for language models, as in SAT.
         scale_phi: How far guided outputs are brought back to the spread of unguided ones, 0 to 1.
         cfg_interval: Part of the schedule, from 0 to 1, in which guidance acts.
         conditioning: Metadata per clip, as conditioners read it; free-form, because every
-            conditioner defines its own value for its own id. One entry serves all clips.
+            conditioner defines its own value for its own id; of audio, the name of a file. One
+            entry serves all clips.
         negative_conditioning: What guidance moves away from; likewise.
         sigma_min: Lowest noise level of the k-diffusion solvers.
         sigma_max: Highest noise level of the k-diffusion solvers.
@@ -63,7 +65,7 @@ class Inference(Node, kw_only=True):
     num_samples: Positive = 1
     seconds: PositiveFloat | None = None
     seed: NonNegative | None = None
-    cfg_scale: NonNegativeFloat = 6.0
+    cfg_scale: NonNegativeFloat | None = None
     scale_phi: Unit = 0.0
     cfg_interval: tuple[Unit, Unit] = (0.0, 1.0)
     conditioning: tuple[dict[str, Any], ...] = ()

@@ -9,10 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sat_models.bottlenecks.base import NO_TOKEN
 from sat_models.bottlenecks.codebook import Codebook, CodebookOptions, Found
 from sat_models.bottlenecks.straight_through import straight_through
-
-NO_TOKEN = -1
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,13 @@ class VectorQuantizer(nn.Module):
     def forward(
         self, x: Float[Tensor, "b l d"]
     ) -> tuple[Float[Tensor, "b l d"], Int[Tensor, "b l"], Float[Tensor, ""]]:
-        """Quantize; the loss is 0 outside of training."""
+        """Quantize; outside of training the loss is 0, and no gradient reaches `x`."""
         x = self._codebook.prepare(x)
         found: Found = self._codebook(x)
-        quantized = straight_through(x, found.entries.to(x.dtype))
+        entries = found.entries.to(x.dtype)
         if not self.training:
-            return quantized, found.tokens, x.new_zeros(())
+            return entries, found.tokens, x.new_zeros(())
+        quantized = straight_through(x, entries)
         if self._losses.lookahead:
             quantized = quantized + self._losses.lookahead * (quantized - quantized.detach())
         return quantized, found.tokens, self._loss(x, found)

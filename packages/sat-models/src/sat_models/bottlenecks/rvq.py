@@ -14,7 +14,8 @@ from sat_models.bottlenecks.vae import sample_gaussian
 class RVQBottleneck(DiscreteBottleneck):
     """Latents as sums of entries of codebooks that follow the data.
 
-    The loss "quantizer_loss" is 0 outside of training. With `gaussian`, latents are drawn first, as
+    Outside of training the loss "quantizer_loss" is 0, and no gradient reaches the features, as in
+    SAT. With `gaussian`, latents are drawn first, as
     by the bottleneck of a variational autoencoder, which adds the loss "kl".
 
     Deviations from SAT: codes are laid out as everywhere else, and can be decoded;

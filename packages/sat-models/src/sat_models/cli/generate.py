@@ -17,6 +17,7 @@ import torch
 import sat_config
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.inference import Inference
+from sat_config.overrides import OverrideError, parse_value
 from sat_models.audio.writing import check_suffix, write_audio
 from sat_models.build import build_model
 from sat_models.checkpoint import Checkpoint, load_weights, open_checkpoint
@@ -27,7 +28,10 @@ from sat_models.generation import Generated, generate
 KEYS = {
     ("--seconds", "--duration"): ("seconds", "length of a clip; the training length if left out"),
     ("--steps",): ("steps", "steps of the sampler"),
-    ("--cfg-scale",): ("cfg_scale", "strength of guidance; 1 turns it off"),
+    ("--cfg-scale",): (
+        "cfg_scale",
+        "strength of guidance; 1 turns it off, 6 if left out (language models: 1)",
+    ),
     ("--sampler",): ("sampler", "the solver; what suits the model if left out"),
     ("--seed",): ("seed", "decides the result; drawn and told if left out"),
     ("--batch-size",): ("num_samples", "clips to make"),
@@ -51,6 +55,14 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type
     add_checkpoint(parser)
     parser.add_argument("-o", "--out", required=True, metavar="FILE", type=Path, help="to write")
     parser.add_argument("-p", "--prompt", action="append", default=[], help="may be repeated")
+    parser.add_argument(
+        "--condition",
+        action="append",
+        default=[],
+        metavar="ID=VALUE",
+        help="what another condition says, a TOML value; of audio the name of a file; may be"
+        " repeated",
+    )
     parser.add_argument("--negative-prompt", help="what guidance moves away from")
     for flags, (key, text) in KEYS.items():
         parser.add_argument(*flags, dest=key, metavar="VALUE", help=text)
@@ -74,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     words = _words(arguments)
     checkpoint = open_checkpoint(arguments.checkpoint, ema=arguments.ema)
     experiment = _experiment(arguments, checkpoint, words)
-    inference = _with_prompts(arguments, experiment.inference)
+    inference = _with_conditions(arguments, experiment.inference)
+    inference = _with_prompts(arguments, inference)
     files = _files(arguments.out, inference.num_samples)
     model = build_model(experiment).eval()
     load_weights(model, checkpoint)
@@ -129,6 +142,23 @@ def _experiment(
     if not isinstance(experiment, AudioExperiment):
         raise GenerationError(f"{checkpoint.path} is no model of audio")
     return experiment
+
+
+def _with_conditions(arguments: argparse.Namespace, inference: Inference) -> Inference:
+    """The table with the other conditions of the command line, which are those of all clips."""
+    said: dict[str, Any] = {}
+    for word in arguments.condition:
+        name, equals, text = word.partition("=")
+        if not (name and equals):
+            raise GenerationError(f"--condition {word!r}: expected ID=VALUE")
+        try:
+            said[name] = parse_value(text, None)
+        except OverrideError as error:
+            raise GenerationError(f"--condition {word!r}: {error}") from error
+    if not said:
+        return inference
+    entries = tuple({**entry, **said} for entry in inference.conditioning or ({},))
+    return msgspec.structs.replace(inference, conditioning=entries)
 
 
 def _with_prompts(arguments: argparse.Namespace, inference: Inference) -> Inference:

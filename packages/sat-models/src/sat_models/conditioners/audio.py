@@ -12,7 +12,9 @@ from sat_models.conditioners.base import (
     Condition,
     Conditioner,
     Hidden,
+    ReadAudio,
     build_conditioner,
+    file_name,
     make_projection,
     project,
 )
@@ -37,9 +39,20 @@ class _EncodingConditioner(Conditioner):
         self, audio: Float[Tensor, "b c t"], *, device: torch.device | str
     ) -> Float[Tensor, "b d l"]:
         """Latents of audio with any number of channels."""
-        used = self.pretransform if self.hidden is None else self.hidden.on(device)
+        if self.hidden is not None:
+            self.hidden.on(device)
+        mixed = mix_channels(audio.to(device), channels=self._used.channels)
+        return self._used.encode(mixed)
+
+    def read_file(self, value: object, read: ReadAudio) -> Float[Tensor, "c t"]:
+        """The audio of a file, as long as the pretransform wants it."""
+        return read(file_name(value), self._used.channels, self._used.hop_length)
+
+    @property
+    def _used(self) -> Pretransform:
+        used = self.pretransform if self.hidden is None else self.hidden.module
         assert isinstance(used, Pretransform)  # noqa: S101 - __init__ took nothing else
-        return used.encode(mix_channels(audio.to(device), channels=used.channels))
+        return used
 
 
 class PretransformConditioner(_EncodingConditioner):
@@ -59,6 +72,10 @@ class PretransformConditioner(_EncodingConditioner):
         """
         super().__init__(output_dim, pretransform=pretransform, saved=saved)
         self.proj_out = make_projection(pretransform.latent_dim, output_dim, always=False)
+
+    def with_audio(self, value: object, *, read: ReadAudio) -> object:
+        """The audio of a file."""
+        return self.read_file(value, read)
 
     def forward(self, values: Sequence[object], *, device: torch.device | str) -> Condition:
         """Encode waveforms of one length, each with channels and samples.
@@ -110,6 +127,19 @@ class SourceMixConditioner(_EncodingConditioner):
         if null_frames is not None:
             self.null_source = nn.Parameter(torch.randn(output_dim, 1))
 
+    def with_audio(self, value: object, *, read: ReadAudio) -> object:
+        """The audio of each source's file; a configuration cannot hold the latents of one."""
+        sources = _table(value)
+        unknown = [name for name in sources if name not in self.source_keys]
+        if unknown:
+            raise ConditionError(
+                f"{', '.join(map(repr, unknown))} is no source; there are"
+                f" {', '.join(map(repr, self.source_keys))}"
+            )
+        if self.pre_encoded and sources:
+            raise ConditionError("the sources are latents (pre_encoded), which no file name gives")
+        return {name: self.read_file(source, read) for name, source in sources.items()}
+
     def forward(self, values: Sequence[object], *, device: torch.device | str) -> Condition:
         """Mix sources: one mapping per item, from names to waveforms or latents.
 
@@ -124,9 +154,8 @@ class SourceMixConditioner(_EncodingConditioner):
         mixed = torch.stack(mixes)
         return Condition(mixed, _all_frames(mixed))
 
-    def _mix(self, sources: object, device: torch.device | str) -> Float[Tensor, "c l"]:
-        if not isinstance(sources, Mapping):
-            raise ConditionError(f"expected a table of sources, got {type(sources).__name__}")
+    def _mix(self, value: object, device: torch.device | str) -> Float[Tensor, "c l"]:
+        sources = _table(value)
         dtype = next(self.source_heads.parameters()).dtype
         parts: list[Tensor] = []
         for key, head in zip(self.source_keys, self.source_heads, strict=True):
@@ -147,6 +176,12 @@ class SourceMixConditioner(_EncodingConditioner):
         if self.pre_encoded:
             return signal.to(device)
         return self.encode(signal[None], device=device)[0]
+
+
+def _table(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise ConditionError(f"expected a table of sources, got {type(value).__name__}")
+    return value
 
 
 def _signal(value: object) -> Float[Tensor, "c t"]:

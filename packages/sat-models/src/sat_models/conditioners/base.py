@@ -1,7 +1,7 @@
 """The conditioner family: what turns one entry of items' metadata into embeddings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -11,10 +11,14 @@ from torch import Tensor, nn
 
 from sat_config.audio.conditioner import ConditionerNode
 from sat_models.build import load_builtin, missing_builder
+from sat_models.errors import ConditionError
 from sat_models.pretransforms.base import Pretransform
 
 Metadata = Mapping[str, object]
 """What is known of an item; every conditioner says what it wants under its id."""
+
+ReadAudio = Callable[[str, int, int], Tensor]
+"""The name of a file, channels, and a number whose multiple the length must be, to a waveform."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,32 @@ class Conditioner(nn.Module, ABC):
         Raises:
             ConditionError: A value is not of the kind that is wanted.
         """
+
+    def with_audio(self, value: object, *, read: ReadAudio) -> object:
+        """A value that a configuration can have, as `forward` wants it.
+
+        Conditioners of audio read the files that it names; others take it as it is.
+
+        Args:
+            value: What the configuration says.
+            read: Reads a file.
+
+        Raises:
+            ConditionError: It names no file.
+            AudioError: A file cannot be read.
+        """
+        return value
+
+
+def file_name(value: object) -> str:
+    """The name of an audio file.
+
+    Raises:
+        ConditionError: The value is something else.
+    """
+    if not isinstance(value, str):
+        raise ConditionError(f"expected the name of an audio file, got {value!r}")
+    return value
 
 
 class Hidden:

@@ -15,7 +15,9 @@ from sat_models.conditioners.base import (
     Condition,
     Conditioner,
     Hidden,
+    ReadAudio,
     build_conditioner,
+    file_name,
     make_projection,
     project,
 )
@@ -160,6 +162,10 @@ class ClapAudioConditioner(_ClapConditioner):
             output_dim, clap=clap, width=width, trained=trained, project_out=project_out
         )
         self.sample_rate = sample_rate
+
+    def with_audio(self, value: object, *, read: ReadAudio) -> object:
+        """The audio of a file."""
+        return read(file_name(value), 1, 1)
 
     def forward(self, values: Sequence[object], *, device: torch.device | str) -> Condition:
         """Embed waveforms of one length, each with channels and samples.

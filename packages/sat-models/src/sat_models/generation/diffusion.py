@@ -35,6 +35,8 @@ AnyDiffusion = DiffusionModel | ConditionedDiffusionModel
 
 START = frozenset({"init_audio", "init_noise_level"})
 GUIDANCE = frozenset({"scale_phi", "cfg_interval"})
+DEFAULT_SCALE = 6.0
+"""Of guidance, as in SAT."""
 GAPS = frozenset({"inpaint_audio", "inpaint_regions"})
 
 
@@ -57,7 +59,8 @@ def _(model: ConditionedDiffusionModel, job: Job) -> Float[Tensor, "b c t"]:
     refuse_idle(job.inference, used, kind=kind)
     conditioning, negative = _conditioning(model, job, fills_gaps=fills_gaps)
     inference = job.inference
-    guidance = Guidance(inference.cfg_scale, inference.scale_phi, inference.cfg_interval)
+    scale = DEFAULT_SCALE if inference.cfg_scale is None else inference.cfg_scale
+    guidance = Guidance(scale, inference.scale_phi, inference.cfg_interval)
     predict = model.guided(conditioning, guidance, negative=negative)
     return _sampled(model, job, predict, shift=model.distribution_shift)
 
@@ -67,7 +70,7 @@ def _conditioning(
 ) -> tuple[Conditioning, Conditioning | None]:
     """What the clips follow, and what they are led away from."""
     inference = job.inference
-    wanted = Wanted(model.conditioner, seconds=job.num_samples / model.sample_rate)
+    wanted = Wanted(model.conditioner, job.num_samples, model.sample_rate)
     entries = wanted.of_clips(inference.conditioning, count=job.count)
     signals = _gap_signals(model, job) if fills_gaps else {}
     conditioning = model.condition(entries, signals=signals)
@@ -79,7 +82,7 @@ def _conditioning(
 
 
 def _check_scale(inference: Inference, conditioning: Conditioning) -> None:
-    if inference.cfg_scale not in (1.0, Inference().cfg_scale) and not conditioning.can_be_dropped:
+    if inference.cfg_scale not in (None, 1) and not conditioning.can_be_dropped:
         raise GenerationError(
             f"inference.cfg_scale is {inference.cfg_scale:g}, but this model knows no clip without"
             " its conditions, so there is nothing to lead away from: leave it out, or give"

@@ -30,7 +30,7 @@ def _(model: AudioLanguageModel, job: Job) -> Float[Tensor, "b c t"]:
         prompt=_prompt(model, job),
         num_frames=math.ceil(job.num_samples / model.hop_length),
         choose=TokenChoice(inference.temperature, inference.top_k, inference.top_p),
-        guidance_scale=inference.cfg_scale,
+        guidance_scale=1.0 if inference.cfg_scale is None else inference.cfg_scale,
         negative=negative,
         generator=torch.Generator(job.device).manual_seed(job.seed),
         callback=job.progress,
@@ -39,7 +39,7 @@ def _(model: AudioLanguageModel, job: Job) -> Float[Tensor, "b c t"]:
 
 
 def _conditioning(model: AudioLanguageModel, job: Job) -> tuple[Conditioning, Conditioning | None]:
-    wanted = Wanted(model.conditioner, seconds=job.num_samples / model.sample_rate)
+    wanted = Wanted(model.conditioner, job.num_samples, model.sample_rate)
     entries = wanted.of_clips(job.inference.conditioning, count=job.count)
     conditioning = model.condition(entries)
     if not job.inference.negative_conditioning:

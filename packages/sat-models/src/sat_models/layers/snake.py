@@ -32,8 +32,7 @@ class Snake(nn.Module):
         wide = torch.promote_types(x.dtype, torch.float32)
         frequency = self.alpha.to(wide).exp()[:, None]  # c 1
         height = (self.beta.to(wide).exp() + EPSILON).reciprocal()[:, None]  # c 1
-        result: Tensor = _SnakeFunction.apply(x, frequency, height)  # type: ignore[no-untyped-call]
-        return result
+        return _snake(x, frequency, height)
 
 
 class LinearSnake(nn.Module):
@@ -51,19 +50,30 @@ class LinearSnake(nn.Module):
         """Apply the activation."""
         frequency = self.alpha[0].to(torch.promote_types(x.dtype, torch.float32))  # c 1
         height = (frequency + EPSILON).reciprocal()
-        result: Tensor = _SnakeFunction.apply(x, frequency, height)  # type: ignore[no-untyped-call]
-        return result
+        return _snake(x, frequency, height)
+
+
+def _snake(x: Tensor, frequency: Tensor, height: Tensor) -> Tensor:
+    """Add height * sin^2(frequency * x) to x."""
+    if not torch.is_grad_enabled():  # a function of autograd takes as long to call as short pieces
+        return _snake_values(x, frequency, height)
+    result: Tensor = _SnakeFunction.apply(x, frequency, height)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _snake_values(x: Tensor, frequency: Tensor, height: Tensor) -> Tensor:
+    wide = x.to(frequency.dtype)  # once: arithmetic on two dtypes at a time is slow
+    wave = (wide * frequency).sin_().square_()
+    return torch.addcmul(wide, wave, height, out=wave).to(x.dtype)
 
 
 class _SnakeFunction(torch.autograd.Function):
-    """x + height * sin^2(frequency * x), and its derivatives by all three."""
+    """The same, and its derivatives by all three."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frequency: Tensor, height: Tensor) -> Tensor:  # noqa: ANN401
         ctx.save_for_backward(x, frequency, height)
-        wide = x.to(frequency.dtype)  # once: arithmetic on two dtypes at a time is slow
-        wave = (wide * frequency).sin_().square_()
-        return torch.addcmul(wide, wave, height, out=wave).to(x.dtype)
+        return _snake_values(x, frequency, height)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # noqa: ANN401

@@ -79,14 +79,14 @@ class Checkpoints(StepCallback):
         """Where a resumed run starts there is a checkpoint already, and step 0 needs none.
 
         Raises:
-            UserError: The checkpoint holds the state of other optimizers.
+            UserError: The checkpoint holds the state of other optimizers or schedulers.
         """
         made = _names(trainer)
         if self._optimizers not in (None, made):
             raise UserError(
                 f"training cannot continue with {', '.join(made)}: the checkpoint holds the state"
-                f" of {', '.join(self._optimizers or ())}. Set the optimizer back, or start from"
-                " the weights alone: recover = false, and pretrained_ckpt_path"
+                f" of {', '.join(self._optimizers or ())}. Set optimizer and scheduler back, or"
+                " start from the weights alone: recover = false, and pretrained_ckpt_path"
             )
         self._saved = trainer.global_step
         self._saved_at = time.monotonic()
@@ -143,9 +143,11 @@ class Checkpoints(StepCallback):
         self._saved_at = time.monotonic()
 
     def judge(self, step: int, figure: float) -> None:
-        """Remember a step by its headline figure, if it has a checkpoint and is the best so far."""
+        """Remember a step by its headline figure, if it is the best so far of those to be kept."""
+        if self.writer is not None:
+            self.writer.wait()
         best = math.inf if self.best is None else self.best[1]
-        if step == self._saved > 0 and figure < best:
+        if figure < best and self.run.checkpoint(step).exists():
             self.best = step, figure
 
     def on_save_checkpoint(
@@ -198,5 +200,12 @@ class Checkpoints(StepCallback):
 
 
 def _names(trainer: pl.Trainer) -> list[str]:
-    """What kinds of optimizers there are."""
-    return [type(optimizer).__name__ for optimizer in trainer.optimizers]
+    """What kinds of optimizers there are, and of schedulers."""
+    schedulers = {
+        id(config.scheduler.optimizer): f" with {type(config.scheduler).__name__}"
+        for config in trainer.lr_scheduler_configs
+    }
+    return [
+        type(optimizer).__name__ + schedulers.get(id(optimizer), "")
+        for optimizer in trainer.optimizers
+    ]

@@ -83,7 +83,7 @@ class KeepRecord(StepCallback):
         self._seconds = record.seconds
         self._started = self._written = self._next_page = 0.0
         self._validated: dict[str, float] = {}
-        if record.best is not None:
+        if record.best is not None and run.checkpoint(record.best.step).exists():
             checkpoints.best = record.best.step, record.best.value
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
@@ -130,8 +130,8 @@ class KeepRecord(StepCallback):
         if self.validation is not None:
             record.first = finite(self.validation.first)
             record.last = finite(self.validation.last) or record.last
-        if checkpoints.best is not None:
-            record.best = Best(step=checkpoints.best[0], value=checkpoints.best[1])
+        best = checkpoints.best
+        record.best = None if best is None else Best(step=best[0], value=best[1])
         if checkpoints.newest is not None:
             record.checkpoint = checkpoints.newest.relative_to(self.run.path).as_posix()
         try:

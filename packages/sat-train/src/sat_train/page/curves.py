@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 
 MOST_POINTS = 400
-WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 10, 10, 26
+WIDTH, HEIGHT = 480, 200
+LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 24
 LOG_SPAN = 30.0
 """A curve whose largest value is so many times its smallest is drawn on a logarithmic scale."""
 

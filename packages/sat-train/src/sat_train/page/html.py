@@ -13,6 +13,9 @@ LARGEST_FLAC = 1_500_000
 
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
+MOST_UNNAMED = 3
+"""Columns that explain themselves when a phone shows them below each other."""
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #667; --line: #dde; }
 @media (prefers-color-scheme: dark) {
@@ -28,7 +31,7 @@ h1 { font-size: 1.4rem; margin: .2rem 0; } h2 { font-size: 1.1rem; margin: 2rem 
 .tiles b { display: block; font-size: 1.15rem; }
 .grid-of { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); }
-figure { margin: 0; min-width: 0; } figcaption { font-size: .9rem; }
+figure { margin: 0; min-width: 0; max-width: 48rem; } figcaption { font-size: .9rem; }
 svg, img, audio { width: 100%; height: auto; display: block; } audio { height: 2.6rem; }
 svg text { font-size: 12px; fill: var(--soft); } svg .grid { stroke: var(--line); }
 polyline { fill: none; stroke-width: 1.8; } .legend { margin: .2rem 0; font-size: .85rem; }
@@ -46,10 +49,11 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; table-layout: 
 td, th { text-align: left; vertical-align: top; padding: .25rem .5rem .25rem 0;
   border-bottom: 1px solid var(--line); }
 details { margin: .4rem 0; } summary { cursor: pointer; }
-.failed { color: #c4312b; } code { font-size: .9em; }
+.failed { color: #c4312b; white-space: pre-line; } code { font-size: .9em; }
 @media (max-width: 40rem) { table, tbody, tr, td, th { display: block; }
   td, th { border: 0; padding: 0; } tr { border-bottom: 1px solid var(--line); padding: .35rem 0; }
-  thead { display: none; } }
+  thead { display: none; }
+  td::before { content: attr(data-head); color: var(--soft); } }
 """
 
 
@@ -78,14 +82,18 @@ def tiles(facts: Mapping[str, str]) -> str:
 
 
 def table(rows: Iterable[Sequence[str]], *, head: Sequence[str]) -> str:
-    """A table; on a phone its cells stand one below the other."""
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
+    """A table; on a phone its cells stand one below the other, named where there are many."""
+    named = len(head) > MOST_UNNAMED
+    starts = [f'<td data-head="{escape(name)}: ">' if named else "<td>" for name in head]
+    body = "".join(f"<tr>{_cells(starts, row)}</tr>" for row in rows)
     if not body:
         return ""
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
     return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(starts: Sequence[str], row: Sequence[str]) -> str:
+    return "".join(f"{start}{escape(cell)}</td>" for start, cell in zip(starts, row, strict=True))
 
 
 def folded(summary: str, body: str) -> str:

@@ -48,7 +48,6 @@ def _head(run: RunFolder, record: Record) -> str:
     why = f": {record.reason}" if record.reason else ""
     headline = record.last.get(record.headline)
     facts = {
-        "status": record.status,
         "step": f"{record.step}" + (f" of {record.max_steps}" if record.max_steps else ""),
         "time in training": format_seconds(record.seconds),
         "loss": _number(record.loss),
