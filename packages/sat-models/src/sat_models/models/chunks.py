@@ -2,7 +2,7 @@
 
 Every frame is computed in one chunk and kept from that one; a chunk's edges, which see silence
 in place of their neighbours, are left out. An overlap above the networks' receptive field gives
-what one pass gives.
+what one pass gives, to 1e-5 of the peak.
 """
 
 from dataclasses import dataclass
