@@ -123,14 +123,19 @@ class World:
         folder = folder or self.latents
         return {e.id: stored_values(folder, e) for e in read_folder(folder)[1]}
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self, folder: str = "latents") -> dict[str, np.ndarray]:
         """The same as arrays."""
-        return {name: np.load(BytesIO(content)) for name, content in self.stored().items()}
+        stored = self.stored(self.root / folder)
+        return {name: np.load(BytesIO(content)) for name, content in stored.items()}
 
-    def metadata(self) -> dict[str, dict]:
+    def metadata(self, folder: str = "latents") -> dict[str, dict]:
         """What is said of each item, by its id."""
-        entries = read_folder(self.latents)[1]
-        return {e.id: json.loads(stored_metadata(self.latents, e)) for e in entries}
+        root = self.root / folder
+        return {e.id: json.loads(stored_metadata(root, e)) for e in read_folder(root)[1]}
+
+    def read(self, path: Path) -> np.ndarray:
+        """An audio file, as (time, channels)."""
+        return soundfile.read(path, dtype="float32", always_2d=True)[0]
 
     def manifest(self) -> list[dict]:
         """The lines of the folder's list of items."""
@@ -168,11 +173,11 @@ def _own_cache(monkeypatch, tmp_path_factory):
 def encodes(monkeypatch):
     """The ids of each batch that goes through an encoder."""
     batches = []
-    original = Encoder.encode
+    original = Encoder.features
 
     def counting(self, audio, *, ids):
         batches.append(list(ids))
         return original(self, audio, ids=ids)
 
-    monkeypatch.setattr(Encoder, "encode", counting)
+    monkeypatch.setattr(Encoder, "features", counting)
     return batches

@@ -16,7 +16,7 @@ def test_duration_takes_the_unit_that_suits(seconds, text):
 
 def test_file_gets_a_line_at_the_end_and_no_control_codes():
     out = StringIO()
-    with Reporter(Console(file=out)).encoding(items=3, finished=1) as meter:
+    with Reporter(Console(file=out)).encoding(items=3, finished=1, seconds=60.0) as meter:
         meter.advance(1, 30.0)
         meter.advance(1, 30.0)
     assert out.getvalue().startswith("3/3 items, 1.0 min of audio, ")
@@ -27,16 +27,18 @@ def test_file_gets_a_line_at_the_end_and_no_control_codes():
 def test_file_gets_a_line_now_and_then(monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     out = StringIO()
-    with Reporter(Console(file=out)).encoding(items=3, finished=0) as meter:
+    with Reporter(Console(file=out)).encoding(items=3, finished=0, seconds=3.0) as meter:
         meter.advance(1, 1.0)
         meter.advance(1, 1.0)
-    assert [line.split()[0] for line in out.getvalue().splitlines()] == ["1/3", "2/3"]
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["1/3", "2/3"]
+    assert all("real time, " in line and line.endswith(" left") for line in lines)
 
 
 def test_terminal_gets_a_bar():
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=120)
-    with Reporter(console).encoding(items=2, finished=0) as meter:
+    with Reporter(console).encoding(items=2, finished=0, seconds=7200.0) as meter:
         meter.advance(2, 7200.0)
     assert "2/2 items, 2.00 h of audio" in out.getvalue()
     assert "\x1b" in out.getvalue()

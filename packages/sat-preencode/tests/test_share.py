@@ -57,17 +57,17 @@ def test_each_process_begins_with_its_share_and_the_bytes_are_those_of_one(
 
 
 def test_shards_of_a_process_that_died_are_made_by_the_others(world, monkeypatch, encodes):
-    original = Encoder.encode
+    original = Encoder.features
 
     def dying(self, audio, *, ids):
         if len(encodes) == 3:
             raise KeyboardInterrupt
         return original(self, audio, ids=ids)
 
-    monkeypatch.setattr(Encoder, "encode", dying)
+    monkeypatch.setattr(Encoder, "features", dying)
     with pytest.raises(KeyboardInterrupt):
         part(world, 0, 2)
-    monkeypatch.setattr(Encoder, "encode", original)
+    monkeypatch.setattr(Encoder, "features", original)
     other = part(world, 1, 2)
     assert (other.encoded, other.complete, other.items) == (4, True, 9)
 

@@ -1,14 +1,16 @@
+import fcntl
 import hashlib
 import io
 import os
 import stat
 import tarfile
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from sat_models.data.audio_dir import AudioFile
+from sat_models.models.chunks import Chunk
 from sat_preencode.disk import write_whole
 from sat_preencode.errors import StoreError
 from sat_preencode.plan import Item, Plan, PlannedItem, Source
@@ -41,10 +43,14 @@ def details(**changes):
             "autoencoder_fingerprint": "0123456789abcdef",
             "sample_rate": 1000,
             "sample_size": 32,
+            "whole_files": False,
+            "window_overlap": None,
             "channels": 1,
+            "tokens": False,
             "latent": "sample",
             "seed": 42,
             "arithmetic": "float32",
+            "dtype": "float32",
             "encoder": {"encoder": {"type": "oobleck", "config": {"strides": [2, 4]}}},
         }
         | changes
@@ -57,6 +63,7 @@ def details(**changes):
         sample_rate=1000,
         hop_length=8,
         latent_dim=3,
+        latent="sample",
         sample_size=32,
         dtype="float32",
         layout="wds",
@@ -68,8 +75,10 @@ def details(**changes):
 
 
 def plan(count=3, *, batch_size=1):
-    source = Source("m", "x.wav", Path("x.wav"), 900, "c" * 64, {}, "d" * 64, None)
-    items = tuple(PlannedItem(item(32 * number), source) for number in range(count))
+    file = AudioFile("m", "/here", "x.wav", 9, "", None, None)
+    source = Source("m", "x.wav", file, 900, "c" * 64, {}, "d" * 64, None)
+    window = Chunk(start=0, stop=4, keep_start=0, keep_stop=4)
+    items = tuple(PlannedItem(item(32 * n), source, 4, (window,)) for n in range(count))
     return Plan(items=items, batch_size=batch_size, seconds=1.0, left_out_seconds=0.0)
 
 
@@ -116,12 +125,10 @@ def test_settling_again_changes_nothing(store):
     assert {path: path.stat().st_mtime_ns for path in store.folder.glob("*.json*")} == before
 
 
-def test_smaller_batches_move_unfinished_shards_only(store):
-    first, *_ = store.settle(plan(6, batch_size=2), shard_size=2)
-    fill(store, first)
-    shards = store.settle(plan(6, batch_size=1), shard_size=2)
-    assert [shard.number for shard in shards] == [0, 3, 4]
-    assert [[len(batch) for batch in shard.batches] for shard in shards] == [[2], [1, 1], [1, 1]]
+def test_another_batch_size_leaves_the_plan_as_it_is(store):
+    before = store.settle(plan(6, batch_size=2), shard_size=2)
+    after = store.settle(plan(6, batch_size=1), shard_size=2)
+    assert [shard.rows for shard in after] == [shard.rows for shard in before]
 
 
 def test_tar_is_what_webdataset_and_tarfile_expect(store):
@@ -178,6 +185,15 @@ def test_claimed_shard_is_nobody_elses_until_it_is_let_go(store):
         with other.claim(first):
             fill(other, first)
         assert store.claim(first) is None
+
+
+def test_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(38, "No locks")))
+    with (
+        pytest.raises(StoreError, match=r"cannot be locked \(No locks\).*output_path"),
+        store_in(tmp_path / "latents").opened(),
+    ):
+        pass
 
 
 def test_latents_of_another_shape_are_refused(store):

@@ -94,6 +94,22 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(start, tmp_path):
     assert [len(names) for names in files] == [len(files[0])] * 2
 
 
+def test_two_processes_take_turns_with_a_discriminator(start, autoencoder_document, tmp_path):
+    """In either's turn the other's weights have no gradients, for which DDP must not wait."""
+    document = autoencoder_document
+    document["training"]["loss_configs"]["discriminator"] = {
+        "type": "encodec",
+        "config": {"filters": 2, "n_ffts": [64], "hop_lengths": [16], "win_lengths": [64]},
+        "weights": {"adversarial": 0.1, "feature_matching": 5.0},
+    }
+    out = finish(start(document=document, devices=2, runtime={"num_threads": 1}))
+    assert out.count("finished at step 4") == 1
+    with (only_run(tmp_path, "tiny") / "logs" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))[1:]
+    assert [row["train/loss"] != "" for row in rows] == [True, False, True, False]
+    assert [row["train/recognition"] != "" for row in rows] == [False, True, False, True]
+
+
 def test_two_machines_make_one_run(start, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

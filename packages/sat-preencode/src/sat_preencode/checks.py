@@ -1,6 +1,6 @@
 """What an experiment must have to be pre-encoded, before anything is loaded or read."""
 
-from sat_config.audio.dataset import AudioDirNode
+from sat_config.audio.dataset import AudioDirNode, DatasetNode, WebDatasetNode
 from sat_config.audio.experiment import AudioExperiment
 from sat_config.audio.preencode import Preencode
 from sat_config.run import Experiment
@@ -26,23 +26,36 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
     return experiment, experiment.preencode
 
 
-def audio_node(experiment: AudioExperiment) -> AudioDirNode:
-    """The experiment's dataset, which has to be folders of audio.
+def audio_node(experiment: AudioExperiment) -> AudioDirNode | WebDatasetNode:
+    """The experiment's dataset, which has to be audio: in folders, or in tar shards.
 
     Raises:
-        PreencodeError: There is none, it is not audio, or an id cannot begin the names of items.
+        PreencodeError: There is none, it is not audio, an id cannot begin the names of items, or
+            files are to be changed before they are encoded.
     """
     node = experiment.dataset
-    if not isinstance(node, AudioDirNode):
+    if not isinstance(node, AudioDirNode | WebDatasetNode) or _holds_latents(node):
         found = "there is none" if node is None else f"this one is of class {type(node).__name__}"
+        if node is not None and _holds_latents(node):
+            found = "this one has pre_encoded = true"
         raise PreencodeError(
             f"dataset has to be audio that can be encoded, and {found}; add\n\n"
             '[dataset]\ndataset_type = "audio_dir"\n'
             'datasets = [{ id = "music", path = "FOLDER" }]'
         )
-    for index, folder in enumerate(node.datasets):
-        _check_id(folder.id, index)
+    for key in ("remove_silence", "strip_silence", "volume_norm"):
+        if getattr(node, key):
+            raise PreencodeError(
+                f"dataset.{key} is set, and files are encoded as they are: their latents are to say"
+                f" what is in them. Change the files before, or set dataset.{key} to false"
+            )
+    for index, name in enumerate([folder.id for folder in node.datasets]):
+        _check_id(name, index)
     return node
+
+
+def _holds_latents(node: DatasetNode) -> bool:
+    return isinstance(node, WebDatasetNode) and node.pre_encoded
 
 
 def _check_id(name: str, index: int) -> None:

@@ -68,7 +68,7 @@ def describe(folder: Path) -> Statistics:
         UserError: It is no finished latent folder, or a latent is damaged.
     """
     details, entries = read_folder(folder)
-    count, total, squares = 0, np.zeros(details.latent_dim), np.zeros(details.latent_dim)
+    count, total, squares = 0, np.zeros(details.stored_channels), np.zeros(details.stored_channels)
     lowest, highest, size = np.inf, -np.inf, 0
     for entry in entries:
         content = stored_values(folder, entry)
@@ -177,8 +177,8 @@ def _faults(folder: Path, entry: Entry, details: Details) -> Iterator[str]:
     if changed := [key for key, value in columns.items() if metadata.get(key) != value]:
         yield f"its metadata do not agree with the manifest: {', '.join(changed)}"
     array = as_floats(content, entry, folder=folder, details=details)
-    if array.shape != (details.latent_dim, entry.frames):
-        yield f"has shape {array.shape}, not {(details.latent_dim, entry.frames)}"
+    if array.shape != (details.stored_channels, entry.frames):
+        yield f"has shape {array.shape}, not {(details.stored_channels, entry.frames)}"
     elif not np.isfinite(array).all():
         yield "holds values that are not finite"
 

@@ -1,20 +1,22 @@
 """Which items a dataset is cut into: decided before anything is encoded, the same at every start.
 
-An item is a stretch of `sample_size` samples of one file. Stretches follow one another without gaps
-or overlaps from the file's first sample; there is no chance in it, and no sign is ever flipped.
-What remains at the end of a file is an item too, padded with zeros, unless it is shorter than a
-quarter of `sample_size` and not all there is of the file.
+An item is a whole file (see `windows`), or a stretch of `sample_size` samples of one. Stretches
+follow one another without gaps or overlaps from the file's first sample; there is no chance in it,
+and no sign is ever flipped. What remains at the end of a file is an item too, padded with zeros,
+unless it is shorter than a quarter of `sample_size` and not all there is of the file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sat_config.node import Node
+from sat_models.data.crops import AudioSource
 from sat_models.data.custom import CustomModule
+from sat_models.models.chunks import Chunk
+from sat_preencode.windows import Cutting
 
 MIN_TAIL = 4
 """The last stretch of a file counts from one part in so many of `sample_size`."""
@@ -29,7 +31,7 @@ class Item(Node, kw_only=True):
         dataset: Id of the dataset.
         relpath: The audio file below the dataset's folder, with forward slashes.
         start_sample: First sample, at the experiment's sample rate.
-        num_samples: Samples of audio in it; the rest of the item is zeros.
+        num_samples: Samples of audio in it; the rest of the last frames is zeros.
         frames: Latent frames.
         valid_frames: Latent frames that audio reaches.
         seconds_start: First sample in seconds, rounded down, as training on audio has it.
@@ -58,7 +60,7 @@ class Source:
     Attributes:
         dataset: Id of its dataset.
         relpath: Its path below the dataset's folder, with forward slashes.
-        path: Where it is.
+        audio: The file.
         num_samples: Its length in samples, at the experiment's sample rate.
         content: SHA-256 of the file.
         captions: What lies beside it says.
@@ -68,20 +70,34 @@ class Source:
 
     dataset: str
     relpath: str
-    path: Path
+    audio: AudioSource
     num_samples: int
     content: str
     captions: Mapping[str, Any]
     described: str
     custom: CustomModule | None
 
+    @property
+    def path(self) -> str:
+        """Where the file is, for messages and metadata."""
+        return self.audio.path
+
 
 @dataclass(frozen=True)
 class PlannedItem:
-    """An item and the file that it is read from."""
+    """An item, the file that it is read from, and the windows in which it is encoded.
+
+    Attributes:
+        item: The item.
+        source: Its file.
+        window: Latent frames of each window: the same in all items of a batch.
+        windows: What goes through the encoder at a time, of this item.
+    """
 
     item: Item
     source: Source
+    window: int
+    windows: tuple[Chunk, ...]
 
     def metadata(self, *, sample_rate: int) -> dict[str, Any]:
         """What is known of the item, under SAT's names; its columns in the manifest included."""
@@ -90,7 +106,7 @@ class PlannedItem:
         return {
             **self.source.captions,
             **msgspec.structs.asdict(item),
-            "path": str(self.source.path),
+            "path": self.source.path,
             "timestamps": (
                 item.start_sample / length,
                 (item.start_sample + item.num_samples) / length,
@@ -106,7 +122,7 @@ class Plan:
 
     Attributes:
         items: Ordered by file and, within a file, by time.
-        batch_size: Items per batch.
+        batch_size: Items per batch; the last batch may hold fewer.
         seconds: Audio in all items.
         left_out_seconds: Audio in tails that are too short for an item.
         beyond_limit: Items that are left out because they lie behind the last batch allowed.
@@ -120,14 +136,26 @@ class Plan:
 
 
 def group(items: Sequence[PlannedItem], *, batch_size: int) -> list[tuple[PlannedItem, ...]]:
-    """Put items into batches; the last one may hold fewer.
+    """Put items into batches of so many windows, all of the same length.
+
+    An item of more windows than that is a batch of its own.
 
     Args:
-        items: In the plan's order.
-        batch_size: Items per batch.
+        items: In the plan's order, which items with windows of one length keep.
+        batch_size: Windows per batch.
     """
-    starts = range(0, len(items), batch_size)
-    return [tuple(items[start : start + batch_size]) for start in starts]
+    batches: list[list[PlannedItem]] = []
+    for planned in sorted(items, key=lambda planned: planned.window):
+        fits = (
+            batches
+            and batches[-1][0].window == planned.window
+            and sum(len(p.windows) for p in [*batches[-1], planned]) <= batch_size
+        )
+        if fits:
+            batches[-1].append(planned)
+        else:
+            batches.append([planned])
+    return [tuple(batch) for batch in batches]
 
 
 def stretches(num_samples: int, *, sample_size: int) -> list[tuple[int, int]]:
@@ -147,9 +175,8 @@ def stretches(num_samples: int, *, sample_size: int) -> list[tuple[int, int]]:
 def plan_items(
     sources: Sequence[Source],
     *,
+    cutting: Cutting,
     sample_rate: int,
-    sample_size: int,
-    hop_length: int,
     batch_size: int,
     limit_batches: int | None = None,
 ) -> Plan:
@@ -157,32 +184,15 @@ def plan_items(
 
     Args:
         sources: The files, in order.
+        cutting: How files become items.
         sample_rate: Hz that lengths are counted at.
-        sample_size: Samples per item, a multiple of `hop_length`.
-        hop_length: Samples per latent frame.
-        batch_size: Items that are encoded together.
+        batch_size: Windows that are encoded together.
         limit_batches: Batches that are planned, from the first; all of them if left out.
     """
-    items = []
-    total = 0
-    for source in sources:
-        total += source.num_samples
-        for start, length in stretches(source.num_samples, sample_size=sample_size):
-            item = Item(
-                id=f"{source.dataset}/{source.relpath}#{start:012d}",
-                dataset=source.dataset,
-                relpath=source.relpath,
-                start_sample=start,
-                num_samples=length,
-                frames=sample_size // hop_length,
-                valid_frames=-(-length // hop_length),
-                seconds_start=float(start // sample_rate),
-                seconds_total=float(-(-source.num_samples // sample_rate)),
-                content_sha256=source.content,
-                metadata_sha256=source.described,
-            )
-            items.append(PlannedItem(item, source))
-    kept = items if limit_batches is None else items[: limit_batches * batch_size]
+    items = [item for source in sources for item in _items(source, cutting, rate=sample_rate)]
+    batches = group(items, batch_size=batch_size)[:limit_batches]
+    kept = [planned for batch in batches for planned in batch]
+    total = sum(source.num_samples for source in sources)
     return Plan(
         items=tuple(kept),
         batch_size=batch_size,
@@ -190,6 +200,28 @@ def plan_items(
         left_out_seconds=(total - _samples_in(items)) / sample_rate,
         beyond_limit=len(items) - len(kept),
     )
+
+
+def _items(source: Source, cutting: Cutting, *, rate: int) -> Iterator[PlannedItem]:
+    total, size, hop = source.num_samples, cutting.sample_size, cutting.hop_length
+    for start, length in [(0, total)] if cutting.whole else stretches(total, sample_size=size):
+        valid = -(-length // hop)
+        frames = valid if cutting.whole else size // hop
+        item = Item(
+            id=f"{source.dataset}/{source.relpath}#{start:012d}",
+            dataset=source.dataset,
+            relpath=source.relpath,
+            start_sample=start,
+            num_samples=length,
+            frames=frames,
+            valid_frames=valid,
+            seconds_start=float(start // rate),
+            seconds_total=float(-(-total // rate)),
+            content_sha256=source.content,
+            metadata_sha256=source.described,
+        )
+        window = cutting.window(frames)
+        yield PlannedItem(item, source, window, cutting.windows(frames))
 
 
 def _samples_in(items: Sequence[PlannedItem]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -23,14 +23,16 @@ def duration(seconds: float) -> str:
 class Meter(ABC):
     """Counts what is encoded and shows it."""
 
-    def __init__(self, *, items: int, finished: int) -> None:
+    def __init__(self, *, items: int, finished: int, seconds: float) -> None:
         """Start the clock.
 
         Args:
             items: Items there will be.
             finished: Items that are there already.
+            seconds: Audio in those that are not.
         """
         self.items = items
+        self.total_seconds = seconds
         self.finished = finished
         self._seconds = 0.0
         self._started = time.monotonic()
@@ -47,12 +49,16 @@ class Meter(ABC):
         self._show()
 
     def text(self) -> str:
-        """Items, audio and speed so far: `12/40 items, 1.25 h of audio, 31.0x real time`."""
-        speed = self._seconds / max(time.monotonic() - self._started, 1e-9)
-        return (
+        """How far it has come: `12/40 items, 1.25 h of audio, 31.0x real time, 4.2 min left`."""
+        passed = max(time.monotonic() - self._started, 1e-9)
+        text = (
             f"{self.finished}/{self.items} items, {duration(self._seconds)} of audio,"
-            f" {speed:.1f}x real time"
+            f" {self._seconds / passed:.1f}x real time"
         )
+        if not 0 < self._seconds < self.total_seconds:
+            return text
+        left = (self.total_seconds - self._seconds) * passed / self._seconds
+        return f"{text}, {duration(left)} left"
 
     @abstractmethod
     def _show(self) -> None: ...
@@ -70,26 +76,27 @@ class Reporter:
         self._console.print(text, markup=False, highlight=False)
 
     @contextmanager
-    def encoding(self, *, items: int, finished: int) -> Iterator[Meter]:
+    def encoding(self, *, items: int, finished: int, seconds: float) -> Iterator[Meter]:
         """Show how far encoding has come, for the time of a `with` block.
 
         Args:
             items: Items there will be.
             finished: Items that are there already.
+            seconds: Audio in those that are not.
         """
         if not self._console.is_terminal:
-            yield _LineMeter(self, items=items, finished=finished)
+            yield _LineMeter(self, items=items, finished=finished, seconds=seconds)
             return
-        columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        columns = (BarColumn(), TextColumn("{task.description}"))
         with Progress(*columns, console=self._console) as progress:
-            yield _BarMeter(progress, items=items, finished=finished)
+            yield _BarMeter(progress, items=items, finished=finished, seconds=seconds)
 
 
 class _LineMeter(Meter):
     """A line now and then, and one when all is done."""
 
-    def __init__(self, reporter: Reporter, *, items: int, finished: int) -> None:
-        super().__init__(items=items, finished=finished)
+    def __init__(self, reporter: Reporter, *, items: int, finished: int, seconds: float) -> None:
+        super().__init__(items=items, finished=finished, seconds=seconds)
         self._reporter = reporter
         self._next_line = self._started + SECONDS_BETWEEN_LINES
 
@@ -103,8 +110,8 @@ class _LineMeter(Meter):
 class _BarMeter(Meter):
     """A bar that moves."""
 
-    def __init__(self, progress: Progress, *, items: int, finished: int) -> None:
-        super().__init__(items=items, finished=finished)
+    def __init__(self, progress: Progress, *, items: int, finished: int, seconds: float) -> None:
+        super().__init__(items=items, finished=finished, seconds=seconds)
         self._progress = progress
         self._task: TaskID = progress.add_task(self.text(), total=items, completed=finished)
 

@@ -1,7 +1,7 @@
-"""Audio of planned items, read ahead of the encoder."""
+"""Audio of planned items, window by window, read ahead of the encoder."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,25 +11,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sat_models.audio import read_audio
+from sat_models.audio import AudioLike, read_audio
 from sat_models.errors import AudioError, DataError
+from sat_models.models.chunks import Chunk
 from sat_preencode.plan import PlannedItem
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a batch of audio looks like.
+    """What a part of a batch looks like.
 
     Attributes:
-        batch_size: Rows; a batch of fewer items is filled up with silence.
+        batch_size: Rows; a part of fewer windows is filled up with silence.
         channels: Audio channels.
-        sample_size: Samples per item.
+        hop_length: Samples per latent frame.
         sample_rate: Hz.
     """
 
     batch_size: int
     channels: int
-    sample_size: int
+    hop_length: int
     sample_rate: int
 
 
@@ -40,7 +41,7 @@ class BadRead:
     Attributes:
         planned: The item.
         reason: Why.
-        offset: First sample of the item.
+        offset: First sample of what cannot be read.
     """
 
     planned: PlannedItem
@@ -49,43 +50,60 @@ class BadRead:
 
 
 @dataclass(frozen=True)
-class ReadBatch:
-    """A batch of the plan with its audio.
+class Window:
+    """A row of a part.
 
     Attributes:
-        items: The items, in the order of the rows.
-        audio: Always `batch_size` rows; rows of no item and of unreadable ones are silence.
-        metadata: What is known of each item.
-        bad: The items that could not be read.
+        planned: Its item.
+        chunk: Which frames of the item it holds, and which of them are kept.
     """
 
-    items: tuple[PlannedItem, ...]
+    planned: PlannedItem
+    chunk: Chunk
+
+
+@dataclass(frozen=True)
+class ReadPart:
+    """Some windows of a batch with their audio.
+
+    Attributes:
+        batch: All items of the batch.
+        windows: The windows, in the order of the rows.
+        audio: Always `batch_size` rows; rows of no window and of unreadable ones are silence.
+        metadata: What is known of the items that begin here, by id.
+        bad: The items that could not be read.
+        last: Whether the batch ends here.
+    """
+
+    batch: tuple[PlannedItem, ...]
+    windows: tuple[Window, ...]
     audio: Float[Tensor, "b c t"]
-    metadata: tuple[Mapping[str, Any], ...]
+    metadata: Mapping[str, Mapping[str, Any]]
     bad: tuple[BadRead, ...]
+    last: bool
 
 
-def read_batches(
+def read_parts(
     batches: Iterable[tuple[PlannedItem, ...]], *, form: Form, num_workers: int
-) -> Generator[ReadBatch, None, None]:
-    """Read batches in order.
+) -> Generator[ReadPart, None, None]:
+    """Read batches in order, in parts of as many windows as go through the encoder at a time.
 
     Decoding and resampling release Python's lock, so threads suffice to keep an encoder busy.
 
     Args:
         batches: Groups of planned items.
         form: Shape and rate of the audio.
-        num_workers: Batches that are read at the same time, ahead of the encoder; 0 reads each when
+        num_workers: Parts that are read at the same time, ahead of the encoder; 0 reads each when
             it is asked for.
     """
     if num_workers == 0:
-        yield from (_read_batch(batch, form) for batch in batches)
+        yield from (_read_part(*part, form=form) for part in _parts(batches, form.batch_size))
         return
     executor = ThreadPoolExecutor(num_workers, thread_name_prefix="read-audio")
-    waiting: deque[Future[ReadBatch]] = deque()
+    waiting: deque[Future[ReadPart]] = deque()
     try:
-        for batch in batches:
-            waiting.append(executor.submit(_read_batch, batch, form))
+        for part in _parts(batches, form.batch_size):
+            waiting.append(executor.submit(_read_part, *part, form=form))
             if len(waiting) > num_workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -94,23 +112,37 @@ def read_batches(
         executor.shutdown(cancel_futures=True)
 
 
-def _read_batch(batch: tuple[PlannedItem, ...], form: Form) -> ReadBatch:
-    audio = torch.zeros(form.batch_size, form.channels, form.sample_size)
-    bad = []
-    tables = []
-    for row, planned in enumerate(batch):
-        metadata = planned.metadata(sample_rate=form.sample_rate)
-        found = _read_item(planned, form)
-        if not isinstance(found, BadRead):
+def _parts(
+    batches: Iterable[tuple[PlannedItem, ...]], rows: int
+) -> Iterator[tuple[tuple[PlannedItem, ...], tuple[Window, ...], bool]]:
+    """Batches, the windows of a part of each, and whether it is the last one."""
+    for batch in batches:
+        windows = tuple(Window(planned, chunk) for planned in batch for chunk in planned.windows)
+        for start in range(0, len(windows), rows):
+            yield batch, windows[start : start + rows], start + rows >= len(windows)
+
+
+def _read_part(
+    batch: tuple[PlannedItem, ...], windows: tuple[Window, ...], last: bool, *, form: Form
+) -> ReadPart:
+    audio = torch.zeros(form.batch_size, form.channels, batch[0].window * form.hop_length)
+    opened: dict[str, AudioLike] = {}
+    bad, metadata = [], {}
+    for row, window in enumerate(windows):
+        planned = window.planned
+        offset = planned.item.start_sample + window.chunk.start * form.hop_length
+        try:
+            if planned.source.path not in opened:
+                opened[planned.source.path] = planned.source.audio.open().audio
+            found = _read_window(opened[planned.source.path], window, form)
             audio[row, :, : found.shape[-1]] = found
-            try:
-                metadata |= _described(planned, metadata, audio[row])
-            except DataError as error:
-                found = BadRead(planned, str(error), planned.item.start_sample)
-        if isinstance(found, BadRead):
-            bad.append(found)
-        tables.append(metadata)
-    return ReadBatch(items=batch, audio=audio, metadata=tuple(tables), bad=tuple(bad))
+            if window.chunk.start == 0:
+                known = planned.metadata(sample_rate=form.sample_rate)
+                metadata[planned.item.id] = known | _described(planned, known, audio[row])
+        except (AudioError, DataError) as error:
+            reason = str(error).removeprefix(f"{planned.source.path}: ")
+            bad.append(BadRead(planned, reason, offset))
+    return ReadPart(batch, windows, audio, metadata, tuple(bad), last)
 
 
 def _described(
@@ -139,20 +171,19 @@ def _described(
     return plain
 
 
-def _read_item(planned: PlannedItem, form: Form) -> Float[Tensor, "c t"] | BadRead:
-    item = planned.item
-    try:
-        audio = read_audio(
-            planned.source.path,
-            start=item.start_sample,
-            num_samples=item.num_samples,
-            sample_rate=form.sample_rate,
-            channels=form.channels,
-        )  # c t
-    except AudioError as error:
-        reason = str(error).removeprefix(f"{planned.source.path}: ")
-        return BadRead(planned, reason, item.start_sample)
-    if (missing := item.num_samples - audio.shape[-1]) > 0:
-        reason = f"ends {missing} samples before its header says: it has probably been cut short"
-        return BadRead(planned, reason, item.start_sample)
-    return audio
+def _read_window(audio: AudioLike, window: Window, form: Form) -> Float[Tensor, "c t"]:
+    item, chunk = window.planned.item, window.chunk
+    first, hop = chunk.start * form.hop_length, form.hop_length
+    wanted = min(item.num_samples, chunk.stop * hop) - first
+    found = read_audio(
+        audio,
+        start=item.start_sample + first,
+        num_samples=wanted,
+        sample_rate=form.sample_rate,
+        channels=form.channels,
+    )  # c t
+    if (missing := wanted - found.shape[-1]) > 0:
+        raise AudioError(
+            f"ends {missing} samples before its header says: it has probably been cut short"
+        )
+    return found

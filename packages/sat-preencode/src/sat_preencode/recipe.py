@@ -17,6 +17,7 @@ from sat_preencode.scan import find_sources
 from sat_preencode.settings import Details
 from sat_preencode.share import ALL, Share
 from sat_preencode.store import BAD_FILES, LatentStore
+from sat_preencode.windows import Cutting
 from sat_preencode.work import Work
 
 MODEL_KEYS = ("model_type", "sample_rate", "sample_size", "audio_channels", "model")
@@ -83,18 +84,17 @@ def preencode(
             ledger=ledger,
             stop=stop,
         )
+        if stop():  # perhaps before all files were looked at, so their share of bad ones is unknown
+            return _result(encoder, store.folder)
         files = len(sources) + ledger.num_files
         _check_bad_share(experiment, ledger, files=files)
         plan = plan_items(
             sources,
+            cutting=_cutting(encoder),
             sample_rate=rate,
-            sample_size=encoder.settings.sample_size,
-            hop_length=encoder.autoencoder.hop_length,
             batch_size=experiment.batch_size,
             limit_batches=table.limit_batches,
         )
-        if stop():
-            return _result(encoder, store.folder)
         shards = store.settle(plan, shard_size=table.shard_size)
         work = Work(plan, shards, store, share=share, stop=stop)
         reporter.say(f"plan        {work.summary()}")
@@ -128,7 +128,7 @@ def _check_bad_share(experiment: AudioExperiment, ledger: Ledger, *, files: int)
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:
-    config = plain(experiment)
+    config, settings = plain(experiment), encoder.settings
     return Details(
         config=config,
         checkpoint=table.checkpoint or "",
@@ -136,12 +136,23 @@ def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) ->
         settings_fingerprint=encoder.settings.fingerprint,
         sample_rate=experiment.sample_rate,
         hop_length=encoder.autoencoder.hop_length,
-        latent_dim=encoder.autoencoder.latent_dim,
-        sample_size=encoder.settings.sample_size,
-        dtype=str(encoder.arithmetic.stored).removeprefix("torch."),
+        latent_dim=encoder.stored_channels if settings.tokens else encoder.autoencoder.latent_dim,
+        latent=settings.latent,
+        dtype=settings.dtype,
+        sample_size=None if settings.whole_files else settings.sample_size,
         layout=table.format,
-        settings=encoder.settings,
+        settings=settings,
         model_config={key: config[key] for key in MODEL_KEYS if key in config},
         dataset_config=config["dataset"],
         args=config["preencode"],
+    )
+
+
+def _cutting(encoder: Encoder) -> Cutting:
+    settings = encoder.settings
+    return Cutting(
+        sample_size=settings.sample_size,
+        hop_length=encoder.autoencoder.hop_length,
+        whole=settings.whole_files,
+        overlap=settings.window_overlap or 0,
     )

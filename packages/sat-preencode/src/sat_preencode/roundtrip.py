@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 import sat_config
 from sat_models.audio import read_audio
+from sat_models.models.chunks import decode_in_chunks
 from sat_preencode.checks import preencode_table
 from sat_preencode.encoding import Encoder, load_encoder
 from sat_preencode.errors import StoreError
@@ -67,12 +68,24 @@ def _compare(folder: Path, entry: Entry, encoder: Encoder, details: Details) -> 
         channels=encoder.settings.channels,
     )
     values = as_floats(stored_values(folder, entry), entry, folder=folder, details=details)
-    latents = torch.from_numpy(values)[None]
-    with torch.inference_mode():
-        weights = next(encoder.autoencoder.parameters()).dtype
-        decoded = encoder.autoencoder.decode(latents.to(encoder.device, weights))
+    decoded = decode_stored(torch.from_numpy(values)[None], encoder)
     difference = decoded[0].float().cpu()[:, : source.shape[1]] - source
     return RoundTrip(entry.id, 10 * math.log10(_power(difference) / max(_power(source), 1e-20)))
+
+
+def decode_stored(values: Shaped[Tensor, "1 d l"], encoder: Encoder) -> Float[Tensor, "1 c t"]:
+    """The audio of an item: of latents in float32, in windows where whole files are; of codes."""
+    model, settings = encoder.autoencoder, encoder.settings
+    with torch.inference_mode():
+        if settings.tokens:
+            return model.decode_tokens(values.long().to(encoder.device))
+        latents = values.chunk(2, dim=1)[0] if settings.latent == "mean_scale" else values
+        return decode_in_chunks(
+            model,
+            latents.to(encoder.device, encoder.arithmetic.stored),
+            chunk=settings.sample_size // model.hop_length,
+            overlap=settings.window_overlap or 0,
+        )
 
 
 def _power(audio: Float[Tensor, "c t"]) -> float:

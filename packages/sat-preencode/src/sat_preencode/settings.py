@@ -26,21 +26,29 @@ class Settings(Node, kw_only=True):
     Attributes:
         autoencoder_fingerprint: Of the weights, by `sat_models.checkpoint.fingerprint`.
         sample_rate: Hz of the audio that goes in.
-        sample_size: Samples per item.
+        sample_size: Samples per item, or per window of whole files.
+        whole_files: Whether an item is a whole file.
+        window_overlap: Latent frames that neighbouring windows of whole files share.
         channels: Audio channels.
-        latent: Whether a Gaussian latent is sampled or its mean is kept.
+        tokens: Whether codes are kept rather than latents.
+        latent: Whether a Gaussian latent is sampled, or its mean is kept, or mean and scale.
         seed: Seeds the samples; None where nothing is sampled.
         arithmetic: Number format that the encoder computes in.
+        dtype: Number format of what is stored.
         encoder: The nodes between audio and latents, as JSON: pretransform, encoder, bottleneck.
     """
 
     autoencoder_fingerprint: str
     sample_rate: int
     sample_size: int
+    whole_files: bool
+    window_overlap: int | None
     channels: int
-    latent: Literal["sample", "mean"]
+    tokens: bool
+    latent: Literal["sample", "mean", "mean_scale"]
     seed: int | None
     arithmetic: str
+    dtype: str
     encoder: Table
 
     @property
@@ -74,9 +82,11 @@ class Details(Node, kw_only=True):
         settings_fingerprint: Of `settings`.
         sample_rate: Hz of the audio that was encoded.
         hop_length: Samples per latent frame.
-        latent_dim: Channels of the latents.
-        sample_size: Samples per item.
-        dtype: Number format of the latents.
+        latent_dim: Channels of the latents; of codes, quantizers.
+        latent: What is kept of a Gaussian latent; with "mean_scale", twice the channels are stored,
+            means before scales.
+        dtype: Number format of what is stored; bfloat16 as its bits in uint16.
+        sample_size: Samples per item; None where items are whole files.
         layout: What the latents lie in: tar files ("wds") or SAT's folders ("sat").
         settings: What a continuation must agree with.
         model_config: As in SAT's file, but the content itself: the model's part of the experiment.
@@ -93,8 +103,9 @@ class Details(Node, kw_only=True):
     sample_rate: int
     hop_length: int
     latent_dim: int
-    sample_size: int
+    latent: str
     dtype: str
+    sample_size: int | None
     layout: Layout
     settings: Settings
     model_config: Table
@@ -107,6 +118,12 @@ class Details(Node, kw_only=True):
         if self.layout != other.layout:
             found.append(f"format: {_shown(other.layout)} there, {_shown(self.layout)} now")
         return found
+
+    @property
+    def stored_channels(self) -> int:
+        """Channels of what is stored."""
+        both = self.latent == "mean_scale" and not self.settings.tokens
+        return self.latent_dim * (2 if both else 1)
 
 
 def encoder_table(node: AutoencoderConfig) -> Table:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import takewhile
 
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
+from sat_preencode.batches import EncodedBatch, encode_batches
 from sat_preencode.disk import Lock
 from sat_preencode.encoding import Encoder
 from sat_preencode.plan import Plan, PlannedItem
-from sat_preencode.progress import Meter, Reporter, duration
-from sat_preencode.reading import Form, ReadBatch, read_batches
+from sat_preencode.progress import Reporter, duration
 from sat_preencode.records import Record
 from sat_preencode.shards import Shard
 from sat_preencode.share import Share
@@ -101,19 +100,25 @@ class Work:
             reporter: Shows how far it has come.
             num_workers: Batches that are read ahead.
         """
-        settings = encoder.settings
-        form = Form(
+        batches = encode_batches(
+            self._claimed(),
+            encoder=encoder,
             batch_size=self.plan.batch_size,
-            channels=settings.channels,
-            sample_size=settings.sample_size,
-            sample_rate=settings.sample_rate,
+            num_workers=num_workers,
+            stop=self._stop,
         )
-        batches = read_batches(self._claimed(), form=form, num_workers=num_workers)
-        progress = reporter.encoding(items=len(self.plan.items), finished=self.items)
+        rate = encoder.settings.sample_rate
+        progress = reporter.encoding(
+            items=len(self.plan.items),
+            finished=self.items,
+            seconds=self.plan.seconds - self.samples / rate,
+        )
         try:
             with closing(batches), progress as meter:
-                for batch in takewhile(lambda _: not self._stop(), batches):
-                    self._encode(batch, encoder, ledger, meter)
+                for batch in batches:
+                    self._write(batch, ledger)
+                    samples = sum(found.planned.item.num_samples for found in batch.items)
+                    meter.advance(len(batch.items), samples / rate)
         finally:
             if self._writer is not None:
                 self._writer.abandon()
@@ -149,28 +154,21 @@ class Work:
                 self._claims[shard.number] = claim
                 yield from shard.batches
 
-    def _encode(self, batch: ReadBatch, encoder: Encoder, ledger: Ledger, meter: Meter) -> None:
-        writer = self._writer_of(batch)
-        reasons = {bad.planned.item.id: bad for bad in batch.bad}
+    def _write(self, batch: EncodedBatch, ledger: Ledger) -> None:
+        writer = self._current()
         for bad in batch.bad:
             ledger.record(bad.planned.source.path, bad.reason, bad.offset)
             writer.leave_out(bad.planned.item, path=bad.planned.source.path, reason=bad.reason)
-        good = [at for at, p in enumerate(batch.items) if p.item.id not in reasons]
-        if good:
-            latents = encoder.encode(batch.audio, ids=[p.item.id for p in batch.items])
-            for at in good:
-                item = batch.items[at].item
-                writer.write(item, latents[at], metadata=batch.metadata[at])
-        samples = sum(batch.items[at].item.num_samples for at in good)
-        meter.advance(len(good), samples / encoder.settings.sample_rate)
-        self.encoded += len(good)
-        if batch.items == writer.shard.batches[-1]:
+        for found in batch.items:
+            writer.write(found.planned.item, found.values, metadata=found.metadata)
+        self.encoded += len(batch.items)
+        if batch.planned == writer.shard.batches[-1]:
             self._finish(writer)
 
-    def _writer_of(self, batch: ReadBatch) -> ShardWriter:
-        """The writer of the shard that a batch belongs to; shards come one after another."""
+    def _current(self) -> ShardWriter:
+        """The writer of the shard that is being made; shards come one after another."""
         if self._writer is None:
-            number = next(iter(self._claims))
+            number, *_ = self._claims  # the thread that reads ahead adds others
             shard = next(shard for shard in self.shards if shard.number == number)
             self._writer = self._store.begin(shard)
         return self._writer

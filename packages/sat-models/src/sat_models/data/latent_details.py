@@ -15,6 +15,7 @@ FORMAT = "sat-latents"
 VERSION = 3
 DETAILS = "details.json"
 MANIFEST = "manifest.jsonl"
+MEAN_SCALE = "mean_scale"
 
 
 class LatentDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class LatentDetails(msgspec.Struct, frozen=True, kw_only=True):
         sample_rate: Hz of the audio that was encoded.
         hop_length: Samples per latent frame.
         latent_dim: Channels of the latents.
+        latent: "mean_scale" where mean and scale of each latent are stored, in twice the channels.
         sample_size: Samples of each crop that was encoded; None where whole files were.
         dtype: Number format of the latents ("float32", "bfloat16", "int64", ...).
         folder: The folder, filled in on reading.
@@ -42,9 +44,20 @@ class LatentDetails(msgspec.Struct, frozen=True, kw_only=True):
     sample_rate: int | None = None
     hop_length: int | None = None
     latent_dim: int | None = None
+    latent: str | None = None
     sample_size: int | None = None
     dtype: str | None = None
     folder: str = ""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether latents are drawn anew each time they are read."""
+        return self.latent == MEAN_SCALE and not (self.dtype or "").startswith("int")
+
+    @property
+    def stored_channels(self) -> int:
+        """Channels of what is stored; 0 if nothing says."""
+        return (self.latent_dim or 0) * (2 if self.drawn else 1)
 
 
 class LatentEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,7 +81,7 @@ def _ours(
             if entry.metadata
             else Span(_sidecar(entry.file)),
             facts=LatentFacts(
-                details.latent_dim or 0,
+                details.stored_channels,
                 entry.frames,
                 entry.valid_frames,
                 entry.seconds_total,

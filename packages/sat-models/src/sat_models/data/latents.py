@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sat_config.audio.dataset import PreEncodedNode
+from sat_models.bottlenecks.vae import sample_gaussian
 from sat_models.data.audio_dir import check_ids
 from sat_models.data.batch import BadItem, Batch, CodeBatch, Item, LatentBatch, Sample
 from sat_models.data.build import build_dataset
@@ -31,8 +32,9 @@ class LatentDataset(ItemDataset):
     """One crop per item and epoch, or whole items.
 
     Every item has the same number of frames, filled up where it holds fewer: with the folder's
-    latents of silence if it has some, else with zeros. A random crop stays within the frames that
-    hold audio, and the item's start moves along with it, which SAT forgets.
+    latents of silence if it has some, else with zeros. Of a folder that keeps mean and scale,
+    latents are drawn anew in each epoch, as an autoencoder in the loop would. A random crop stays
+    within the frames that hold audio, and the item's start moves along with it, which SAT forgets.
     """
 
     def __init__(
@@ -82,11 +84,11 @@ class LatentDataset(ItemDataset):
         """The crop of one item in one epoch."""
         draw = as_draw(index, length=len(self))
         source = self.sources[draw.index]
-        (place,) = item_draws(self._seed, draw, count=1)
+        place, noise = item_draws(self._seed, draw, count=2)
         choices = source.facts.valid_frames - self._length + 1
         first = int(place * choices) if self._random_crop and choices > 1 else 0
         try:
-            return self._sample(source, first)
+            return self._sample(source, first, noise=noise)
         except DataError as error:
             return BadItem(source.path, str(error), source.start_sample)
 
@@ -109,9 +111,13 @@ class LatentDataset(ItemDataset):
             custom_code=custom,
         )
 
-    def _sample(self, source: LatentSource, first: int) -> Sample:
+    def _sample(self, source: LatentSource, first: int, *, noise: float) -> Sample:
         stored = source.read_metadata()
         values = source.read_values()[:, first : first + self._length]
+        if source.details.drawn:
+            generator = torch.Generator().manual_seed(int(noise * 2**53))
+            values, _ = sample_gaussian(values[None], sample=True, generator=generator)
+            values = values[0]
         mask = torch.arange(self._length) < source.facts.valid_frames - first
         seconds_start, start_sample = source.seconds_at(first, stored)
         total = source.facts.seconds_total
