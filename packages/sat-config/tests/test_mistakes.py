@@ -32,6 +32,7 @@ WITHOUT_EXAMPLE = {
     "unreadable": "depends on the system",
     **dict.fromkeys(("dropped-key", "new-effect", "new-value", "other-default"), "of migrate"),
 }
+ALONE = {"no-root-tag": "says of the whole document that nothing can be said of it"}
 FLAGS = {"sat-config", "ckpt-path", "config-file", "is-discrete", "limit-batches", "model-half",
          "output-path", "sample-size", "utf-8", "utf-8-sig", "utf-16"}  # fmt: skip
 
@@ -49,6 +50,24 @@ def test_every_code_is_shown_or_cannot_be(code):
     assert path.exists() is (code not in WITHOUT_EXAMPLE)
     if path.exists():
         assert f"[{code}]" in path.read_text(encoding="utf-8")
+
+
+def faulty_files(name):
+    """The files, and words of the command line, that a transcript finds faults in."""
+    _, _, expected = tool.parse((HERE / f"{name}.txt").read_text(encoding="utf-8"))
+    found = re.findall(r"^(.+?)(?::\d+:\d+)?: (?:error|warning)\[", expected, re.MULTILINE)
+    assert not any(place.startswith(("/", "<")) for place in found)
+    return set(found)
+
+
+@pytest.mark.parametrize("code", sorted(set(CODES) - set(WITHOUT_EXAMPLE) - set(ALONE)))
+def test_every_code_is_shown_with_faults_in_two_files(code):
+    assert len(faulty_files(code)) >= 2
+
+
+@pytest.mark.parametrize("family", current().families.values(), ids=lambda family: family.name)
+def test_every_family_is_shown_with_faults_in_two_files(family):
+    assert len(faulty_files(f"family-{family.name.lower().replace(' ', '-')}")) >= 2
 
 
 def test_every_code_that_is_used_is_documented():
