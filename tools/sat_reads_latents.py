@@ -1,4 +1,4 @@
-"""Ask stable-audio-tools to read a folder of latents that sat-preencode wrote.
+"""Ask stable-audio-tools to read a folder of latents that sat-preencode wrote (`format = "sat"`).
 
     PYTHON_WITH_SAT tools/sat_reads_latents.py FOLDER > docs/results/sat_reads_latents.txt
 
@@ -39,7 +39,8 @@ def main() -> int:
         same = np.array_equal(latents[0].numpy(), np.load(folder / name))
         heard = int(info["padding_mask"][0].sum())
         right = same and heard == entry["valid_frames"] and info["seconds_total"]
-        print(f"{name}  {tuple(latents[0].shape)}  {heard} frames heard  {'ok' if right else 'NO'}")
+        shape, verdict = tuple(latents[0].shape), "ok" if right else "NO"
+        print(f"{name}  {entry['relpath']}  {shape}  {heard} frames heard  {verdict}")
         if not right:
             return 1
     print(f"{len(seen)} of {len(entries)} items, each {set(seen.values())} times")

@@ -311,8 +311,12 @@ def case(name: str) -> Case:
 
 
 def cases(*kinds: str) -> list[Case]:
-    """All cases of some kinds, by name."""
-    found = (case(path.stem) for path in sorted(FOLDER.glob("*.json")))
+    """All cases of some kinds, by name; a folder without a single case is a mistake."""
+    found = [case(path.stem) for path in sorted(FOLDER.glob("*.json"))]
+    if not found:
+        raise GoldenError(
+            f"no golden cases in {FOLDER}: SAT_GOLDEN_DIR names a folder of NAME.json"
+        )
     return [one for one in found if one.kind in kinds]
 
 

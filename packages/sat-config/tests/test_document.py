@@ -71,6 +71,17 @@ def test_other_suffix_is_refused(here, name):
     assert problem.suggestion == "write it as TOML or JSON; the suffix says which it is"
 
 
+def test_mistyped_suffix_gets_the_file_that_is_there(here):
+    (here / "mine.toml").write_text("seed = 1")
+    problem = only("mine.tml")
+    assert (problem.code, problem.suggestion) == ("missing-file", "mine.toml")
+
+
+def test_override_without_its_flag_is_recognised(here):
+    problem = only("batch_size=3")
+    assert (problem.code, problem.suggestion) == ("missing-file", "--override 'batch_size=3'")
+
+
 @pytest.mark.parametrize("content", [b"", b" \n\t\r\n", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("name", ["a.toml", "a.json"])
 def test_empty_file_is_refused(write, name, content):

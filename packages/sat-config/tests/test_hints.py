@@ -11,6 +11,13 @@ from sat_config.document import DocumentError
         ("a.toml", "x = [one]", 'text stands in quotes: "one"'),
         ("a.toml", "x = True", "true"),
         ("a.toml", "x = None", "TOML has no null; leave the key out"),
+        ("a.toml", "x = 1\nx = 2", "it is there already, further up; keep one of the two"),
+        ("a.toml", "[x]\n[x]\n", "it is there already, further up; keep one of the two"),
+        (
+            "a.toml",
+            'x = "one\n',
+            "close the text with a quote; text of several lines has three on each side",
+        ),
         ("a.toml", "x = ", None),
         ("a.toml", "x", None),
         ("a.toml", "x = 3 y", None),

@@ -136,6 +136,7 @@ def test_document_without_root_tag_names_the_families(toy, write):
     assert problem.message == "the document has no toy_type: nothing says what it configures"
     assert problem.allowed == "toy_type (plain, other)"
     assert (problem.note, problem.suggestion) == (None, None)
+    assert only(write("a.toml", "type = 1\nshape = {}")).suggestion != "toy_type in place of shape"
     problem = only(write("a.toml", 'toytype = "plain"'))
     assert problem.suggestion == "toy_type in place of toytype"
 

@@ -131,8 +131,14 @@ def test_value_is_toml_or_a_bare_word(text, value):
     ("text", "message"),
     [
         ("", "there is no value after '='"),
-        ("a b", "'a b' is not a TOML value; quote text that has spaces in it"),
-        ("[1", "'[1' is not a TOML value; quote text that has spaces in it"),
+        (
+            "a b",
+            "'a b' is not a TOML value; quote text that is more than a word",
+        ),
+        (
+            "[1",
+            "'[1' is not a TOML value; quote text that is more than a word",
+        ),
         ("3 # three", "'3 # three' is more than one TOML value"),
         ("'a' # b", "\"'a' # b\" is more than one TOML value"),
         ("1\nb = 2", "'1\\nb = 2' is more than one TOML value"),
@@ -276,6 +282,23 @@ def test_path_that_leads_nowhere_is_refused(top, word, message):
     problem = only(top, word)
     assert (problem.code, problem.message) == ("bad-override", message)
     assert problem.file == f"--override {word!r}"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("-labl", "-label"),
+        ("-shape.aera", "-shape.area"),
+        ("parts[thrid].size=1", "parts[third]"),
+        ("+seed=1", "seed=1"),
+        ("++shape.area=1", "shape.area=1"),
+        ("~label", "-label"),
+        ("~label=old", "-label"),
+    ],
+)
+def test_word_that_is_nearly_right_is_told_what_was_meant(top, word, meant):
+    problem = only(top, word)
+    assert (problem.code, problem.suggestion) == ("bad-override", meant)
 
 
 def test_unknown_path_names_what_there_is_and_the_nearest(top):

@@ -66,6 +66,47 @@ def test_interpolations_are_resolved_and_helpers_left_out(write):
     assert compose(folder, ["_size=6"]).batch_size == 6
 
 
+def test_helper_to_which_nothing_refers_is_refused_with_the_nearest_one(write):
+    folder = write("config.yaml", f"{TOY}_size: 4\nbatch_size: ${{_size}}\n")
+    problem = problems_of(folder, ["_szie=6"])[()]
+    assert (problem.code, problem.file) == ("unknown-key", "'_szie=6'")
+    assert (problem.allowed, problem.suggestion) == ("_size", "_size")
+
+
+def test_helper_of_the_command_line_may_serve_another_word(write):
+    folder = write("config.yaml", TOY)
+    assert compose(folder, ["_letter=k", "name=run_${_letter}"]).name == "run_k"
+
+
+def test_word_that_sets_a_part_of_a_list_is_named(at_root):
+    words = ["dataset.datasets.0.path=3", "dataset.datasets.0.pth=x"]
+    found = problems_of(GROUPS, ["experiment=quickstart", *words])
+    files = {path[-1]: problem.file for path, problem in found.items()}
+    assert files == {"path": "'dataset.datasets.0.path=3'", "pth": "'dataset.datasets.0.pth=x'"}
+
+
+def test_rest_of_such_an_element_keeps_its_file(write):
+    write("config.yaml", f"{TOY}defaults: [{{dataset: mine}}, _self_]\n")
+    folder = write("dataset/mine.yaml", "dataset_type: audio_dir\ndatasets: [{id: [], path: a}]\n")
+    problem = problems_of(folder, ["dataset.datasets.0.path=b"])["dataset", "datasets", 0, "id"]
+    assert (problem.file, problem.line) == ("dataset/mine.yaml", 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("dataset.datasets[0].path=x", "try: dataset.datasets.0.path=..."),
+        ("dataset.datasets.7.path=x", "list index out of range"),
+        ("name='a b", "name='a b"),
+    ],
+)
+def test_word_that_hydra_cannot_take_is_shown_as_it_was_typed(at_root, word, told):
+    with pytest.raises(sat_config.UserError) as caught:
+        compose(GROUPS, ["experiment=quickstart", word])
+    assert told in str(caught.value)
+    assert "+" not in str(caught.value)
+
+
 @pytest.mark.parametrize("sign", ["", "+", "++"])
 def test_unknown_key_is_refused_with_the_nearest_one(at_root, sign):
     with pytest.raises(sat_config.UserError, match="batch_sise") as caught:

@@ -129,7 +129,7 @@ def test_channels_in_and_out_may_differ():
 
 
 def test_wrong_channels_are_refused_with_wanted_and_got():
-    with pytest.raises(ValueError, match=r"\(batch, 2, samples\), got \(2, 1, 40\)"):
+    with pytest.raises(ValueError, match=r"\(batch, 2, 8 samples or more\), got \(2, 1, 40\)"):
         build().encode(audio(channels=1))
 
 
@@ -176,6 +176,33 @@ def test_codes_of_a_continuous_bottleneck_are_refused():
         build().encode_tokens(audio())
     with pytest.raises(ValueError, match="has no bottleneck, and therefore no codes"):
         build(bottleneck=None, encoder__config__latent_dim=3).encode_tokens(audio())
+
+
+FSQ = {"type": "fsq", "config": {"levels": [5, 3], "num_codebooks": 2}}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (torch.zeros(2, 4, dtype=torch.long), r"shape \(batch, 2, frames\), got \(2, 4\)"),
+        (torch.zeros(1, 3, 4, dtype=torch.long), r"shape \(batch, 2, frames\), got \(1, 3, 4\)"),
+        (torch.zeros(1, 2, 4), "codes as integers, got torch.float32"),
+        (torch.full((1, 2, 4), 15), "codes from 0 to 14, got 15 to 15"),
+        (torch.full((1, 2, 4), -2), "codes from 0 to 14, got -2 to -2"),
+    ],
+)
+def test_codes_of_another_bottleneck_are_refused(tokens, message):
+    model = build(
+        bottleneck=FSQ, encoder__config__latent_dim=4, decoder__config__latent_dim=4, latent_dim=4
+    )
+    with pytest.raises(ValueError, match=message):
+        model.decode_tokens(tokens)
+
+
+def test_audio_shorter_than_a_frame_is_refused():
+    model = build()
+    with pytest.raises(ValueError, match=f"{model.hop_length} samples or more"):
+        model.encode(torch.zeros(1, 2, model.hop_length - 1))
 
 
 def test_generator_decides_the_noise_for_the_decoder():

@@ -227,6 +227,22 @@ def test_autoencoder_is_found_in_a_latent_model(tmp_path, prefix, part):
     assert not agree(target.model, source.model)
 
 
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "module.", "autoencoder._orig_mod.", "module.autoencoder._orig_mod."]
+)
+def test_names_of_compiled_and_parallel_models_are_found(tmp_path, source, prefix):
+    target = Autoencoder()
+    path = save_torch(tmp_path / "vae.ckpt", prefixed(prefix, source))
+    assert load_weights(target, open_checkpoint(path)).complete
+    assert agree(target, source)
+
+
+def test_empty_file_is_told_as_such(tmp_path):
+    (tmp_path / "vae.ckpt").touch()
+    with pytest.raises(CheckpointError, match=r"\(0 bytes\) .* cut short \(EOFError\)"):
+        open_checkpoint(tmp_path / "vae.ckpt")
+
+
 def test_whole_latent_model_loads_as_it_is(tmp_path):
     source, target = Diffusion(), Diffusion()
     path = save_torch(tmp_path / "latent.ckpt", prefixed("diffusion.", source))

@@ -61,7 +61,7 @@ def test_inspect_tells_what_a_training_checkpoint_holds(capsys, training, autoen
     name = fingerprint(autoencoder.state_dict())
     assert capsys.readouterr().out.splitlines() == [
         str(training[0]),
-        f"  file           {megabytes:.1f} MB",
+        f"  file           {megabytes:.2f} MB",
         "  configuration  autoencoder, 8000 Hz",
         f"  weights        {count:,} in {tensors} tensors, float32; {name}",
         f"    encoder      {encoder:,}",
@@ -69,6 +69,11 @@ def test_inspect_tells_what_a_training_checkpoint_holds(capsys, training, autoen
         "  averaged       also in the file; --ema takes them",
         f"  beside them    autoencoder_ema ({tensors}), discriminator (1) tensors",
     ]
+
+
+def test_inspect_of_the_average_says_so(capsys, training):
+    assert main(["inspect", str(training[0]), "--ema"]) == 0
+    assert "  averaged       these\n" in capsys.readouterr().out
 
 
 def test_inspect_compares_with_a_configuration(capsys, training, config):

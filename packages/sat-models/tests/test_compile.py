@@ -1,6 +1,7 @@
-"""Encoders and decoders are one graph for torch.compile, except LSTMs, which torch cannot trace."""
+"""Encoders and decoders are one graph for torch.compile, except LSTMs, which torch cannot trace.
 
-import shutil
+Machine code of such graphs takes a minute to make: `benchmarks/autoencoders.py compiled` does it.
+"""
 
 import msgspec
 import pytest
@@ -58,41 +59,17 @@ CASES = [
 ]
 
 
-def build_case(base, build, tag, config):
-    """A network and an input for it."""
-    member = current().families[base].members[tag]
-    module = build(msgspec.convert({"type": tag, "config": config}, member))
-    channels = module.in_channels if base is EncoderNode else module.latent_dim
-    return module, torch.randn(1, channels, 24)
-
-
 @pytest.mark.compiled
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
 @pytest.mark.parametrize(("base", "build", "tag", "config"), CASES)
 def test_whole_graph_compiles_and_gives_the_same(base, build, tag, config):
     torch.compiler.reset()
-    module, x = build_case(base, build, tag, config)
+    member = current().families[base].members[tag]
+    module = build(msgspec.convert({"type": tag, "config": config}, member))
+    channels = module.in_channels if base is EncoderNode else module.latent_dim
+    x = torch.randn(1, channels, 24)
     compiled = torch.compile(module, fullgraph=True, backend="eager")
     y = compiled(x)
     torch.testing.assert_close(y, module(x))
     y.sum().backward()
-
-
-@pytest.mark.compiled
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
-@pytest.mark.parametrize(
-    ("base", "build", "config"),
-    [
-        (EncoderNode, build_encoder, ENCODERS["oobleck"]),
-        (DecoderNode, build_decoder, DECODERS["oobleck"]),
-    ],
-    ids=["encoder", "decoder"],
-)
-@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-def test_machine_code_of_the_graph_gives_the_same(base, build, config):
-    torch.compiler.reset()
-    module, x = build_case(base, build, "oobleck", config)
-    with torch.no_grad():
-        torch.testing.assert_close(torch.compile(module, fullgraph=True)(x), module(x))

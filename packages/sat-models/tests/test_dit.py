@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import msgspec
 import pytest
 import torch
@@ -225,3 +227,27 @@ def test_whole_graph_compiles_and_gives_the_same(recompute):
     padding_mask = mask_until(LENGTH, KEPT)
     y = compiled(x, t, conditioning, padding_mask=padding_mask)
     torch.testing.assert_close(y, dit(x, t, conditioning, padding_mask=padding_mask))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_items_without_context_are_computed_without_it(name):
+    model, (x, t) = build(CROSS, GLOBAL, PREPEND, OPTIONS[name]), inputs()
+    given = replace(everything(), input_concat=None)
+    both = given.joined(given.dropped())
+    assert (both.steered, len(both.cross_attention)) == (2, 4)
+    x, t = torch.cat((x, x)), torch.cat((t, t))
+    told, untold = (model(x, t, given) for given in (both, replace(both, steered=None)))
+    torch.testing.assert_close(told, untold)
+    alone = model(x[2:], t[2:], given.dropped())
+    torch.testing.assert_close(alone, told[2:])
+
+
+def test_items_without_context_save_their_attention():
+    model, (x, t) = build(CROSS), inputs()
+    given = Conditioning(cross_attention=torch.randn(2, 4, 8))
+    seen = []
+    attention = model.model.transformer.layers[0].cross_attn
+    attention.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    model(torch.cat((x, x)), torch.cat((t, t)), given.joined(given.dropped()))
+    model(x, t, given.dropped())
+    assert seen == [2]

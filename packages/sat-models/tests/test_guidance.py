@@ -125,3 +125,12 @@ def test_items_can_be_dropped_one_by_one():
     assert dropped.cross_attention.flatten().tolist() == [0, 1]
     assert dropped.prepend.flatten().tolist() == [0, 1]
     assert dropped.global_.flatten().tolist() == [1, 1]
+
+
+def test_joined_conditions_tell_which_items_have_some():
+    given = text(0.5)
+    assert given.joined(given.dropped()).steered == 2
+    assert given.dropped().to(torch.float16).steered == 0
+    assert given.joined(given).steered is None
+    assert given.dropped().joined(given).steered is None
+    assert given.dropped(torch.tensor([True, True])).steered is None

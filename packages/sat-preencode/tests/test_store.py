@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import io
 import os
@@ -124,12 +125,10 @@ def test_settling_again_changes_nothing(store):
     assert {path: path.stat().st_mtime_ns for path in store.folder.glob("*.json*")} == before
 
 
-def test_smaller_batches_move_unfinished_shards_only(store):
-    first, *_ = store.settle(plan(6, batch_size=2), shard_size=2)
-    fill(store, first)
-    shards = store.settle(plan(6, batch_size=1), shard_size=2)
-    assert [shard.number for shard in shards] == [0, 3, 4]
-    assert [[len(batch) for batch in shard.batches] for shard in shards] == [[2], [1, 1], [1, 1]]
+def test_another_batch_size_leaves_the_plan_as_it_is(store):
+    before = store.settle(plan(6, batch_size=2), shard_size=2)
+    after = store.settle(plan(6, batch_size=1), shard_size=2)
+    assert [shard.rows for shard in after] == [shard.rows for shard in before]
 
 
 def test_tar_is_what_webdataset_and_tarfile_expect(store):
@@ -186,6 +185,15 @@ def test_claimed_shard_is_nobody_elses_until_it_is_let_go(store):
         with other.claim(first):
             fill(other, first)
         assert store.claim(first) is None
+
+
+def test_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(38, "No locks")))
+    with (
+        pytest.raises(StoreError, match=r"cannot be locked \(No locks\).*output_path"),
+        store_in(tmp_path / "latents").opened(),
+    ):
+        pass
 
 
 def test_latents_of_another_shape_are_refused(store):

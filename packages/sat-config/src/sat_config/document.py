@@ -179,6 +179,8 @@ def _read_text(name: str) -> str:
     if os.path.isdir(name):
         raise refuse("not-a-file", "this is a folder, not a file", runs.advice(name))
     if _suffix(name) not in SUFFIXES:
+        if not os.path.exists(name) and (meant := _meant_by(name)):
+            raise refuse("missing-file", "there is no such file", meant)
         raise refuse(
             "unknown-format",
             f"{os.path.basename(name)!r} is not .toml, .json, .yaml or .ini",
@@ -189,10 +191,9 @@ def _read_text(name: str) -> str:
             raw = file.read()
     except FileNotFoundError:
         raise refuse("missing-file", "there is no such file", _similar_file(name)) from None
-    except OSError as error:
-        raise refuse("unreadable", f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a name that no file can have
-        raise refuse("unreadable", f"cannot be read: {error}") from None
+    except (OSError, ValueError) as error:  # or a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise refuse("unreadable", f"cannot be read: {reason}") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -222,6 +223,12 @@ def _preset(name: str) -> str:
             suggestion=hints.nearest(name, known),
         )
     )
+
+
+def _meant_by(name: str) -> str | None:
+    """What somebody meant who named no file that is there: an override, or another suffix."""
+    key, equals, _ = name.partition("=")
+    return f"--override {name!r}" if equals and "/" not in key else _similar_file(name)
 
 
 def _similar_file(name: str) -> str | None:

@@ -77,6 +77,10 @@ def for_syntax(language: str, message: str, text: str, offset: int) -> str | Non
     before, after = text[:offset].rstrip(), text[offset : offset + 100]
     if re.search(r"escape|hex value|unescaped", message, re.IGNORECASE):
         return _backslash(language)
+    if re.search(r"cannot (overwrite a value|declare .* twice)", message, re.IGNORECASE):
+        return "it is there already, further up; keep one of the two"
+    if language == "toml" and message.lower() == r"illegal character '\n'":
+        return "close the text with a quote; text of several lines has three on each side"
     return _json(before, after) if language == "json" else _toml(before, after)
 
 

@@ -5,7 +5,7 @@ and line that a person must edit.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -425,7 +425,16 @@ class _Merge:
     def set(self, base: Table, key: str, value: Any, trace: Trace, path: Path) -> Any:  # noqa: ANN401
         """Put a value in and note who it is from; parts of it are found through the whole."""
         replace(base, key, value, trace, self.origin_of(path))
+        if isinstance(value, list) and len(path) < self.depth:
+            self.elements(value, trace.children[key], path)
         return value
+
+    def elements(self, value: Any, trace: Trace, path: Path) -> None:  # noqa: ANN401
+        """Note who each part of a list in composed data is from."""
+        parts: Iterable[tuple[str | int, Any]] = value.items() if isinstance(value, dict) else ()
+        for key, part in enumerate(value) if isinstance(value, list) else parts:
+            trace.children[key] = Trace(self.origin_of((*path, key)), children={})
+            self.elements(part, trace.children[key], (*path, key))
 
 
 def _tagged(table: Table, slot: Slot | None, others: Sequence[Table]) -> Table:

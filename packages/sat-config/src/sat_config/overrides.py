@@ -19,6 +19,7 @@ from sat_config.schema import Slot
 
 _BARE_KEY = re.compile(r"[\w-]+")
 _INDEX = re.compile(r"[0-9]{1,9}")
+_HYDRA_SIGN = re.compile(r"\+{1,2}|~")
 _BARE_WORD = re.compile(r"[^\s\"'\[\]{},#=]+")
 
 
@@ -80,6 +81,10 @@ def parse(word: str, origin: Origin | None = None) -> Override:
         OverrideError: It is neither `path=VALUE` nor `-path`.
     """
     origin = origin or origin_of(word)
+    if sign := _HYDRA_SIGN.match(word):
+        meant = f"-{word[1:].partition('=')[0]}" if word[0] == "~" else word[sign.end() :]
+        message = f"{sign[0]!r} is a sign of Hydra's; here path=VALUE sets and -path removes"
+        raise OverrideError(message, suggestion=meant)
     removes = word.startswith("-")
     pairs, end = _parts(word, 1 if removes else 0)
     path, starts = tuple(part for part, _ in pairs), tuple(start for _, start in pairs)
@@ -260,13 +265,16 @@ def _key(tree: Any, part: str | int | Element, path: Path) -> str | int:  # noqa
         raise OverrideError(f"{format_path(path)} is a table, not a list; name a key of it")
     if isinstance(part, int):
         if part >= len(tree):
-            raise OverrideError(f"{format_path(path)} has {len(tree)} elements, counted from 0")
+            count = f"{len(tree)} element{'s' if len(tree) != 1 else ''}, counted from 0"
+            raise OverrideError(f"{format_path(path)} has {count}")
         return part
     ids = [item.get("id") if isinstance(item, dict) else None for item in tree]
     if part.id not in ids:
         known = ", ".join(repr(name) for name in ids if name is not None) or "none"
+        close = hints.nearest(part.id, [name for name in ids if isinstance(name, str)])
         raise OverrideError(
-            f"no element of {format_path(path)} has the id {part.id!r}; ids: {known}"
+            f"no element of {format_path(path)} has the id {part.id!r}; ids: {known}",
+            suggestion=f"{format_path(path)}[{close}]" if close else None,
         )
     return ids.index(part.id)
 
@@ -298,7 +306,11 @@ def _check_known(
 
 def _remove(tree: Any, key: str | int, trace: Trace, path: Path, origin: Origin) -> None:  # noqa: ANN401
     if isinstance(tree, dict) and key not in tree:
-        raise OverrideError(f"there is no {format_path((*path, key))} to remove")
+        close = hints.nearest(key, tree)
+        raise OverrideError(
+            f"there is no {format_path((*path, key))} to remove",
+            suggestion=f"-{format_path((*path, close))}" if close else None,
+        )
     if isinstance(key, str):
         layers.remove(tree, key, trace, origin)
     else:
@@ -347,7 +359,7 @@ def _toml_value(text: str) -> Any:  # noqa: ANN401 - a plain value
         if isinstance(error, tomllib.TOMLDecodeError) and _BARE_WORD.fullmatch(text):
             return text
         raise OverrideError(
-            f"{_short(text)!r} is not a TOML value; quote text that has spaces in it"
+            f"{_short(text)!r} is not a TOML value; quote text that is more than a word"
         ) from None
     if list(table) != ["value"] or "\n" in text or _has_comment(text):
         raise OverrideError(f"{_short(text)!r} is more than one TOML value")

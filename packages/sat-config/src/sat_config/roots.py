@@ -58,7 +58,9 @@ def _what_it_is(
         if not family.is_root and family.member_for(table) is not None
     ]
     if len(parts) != 1:
-        keys = [key for table in contents for key in table]
+        kinds = [kind for root in roots for kind in (root.base, *root.members.values())]
+        legal = {key for kind in kinds for key in schema.fields(kind)}
+        keys = [key for table in contents for key in table if key not in legal]
         near = [(hints.nearest(root.tag_path[0], keys), root) for root in roots]
         misspelt = [f"{root.tag_path[0]} in place of {key}" for key, root in near if key]
         return None, next(iter(misspelt), None)

@@ -7,11 +7,13 @@ from sat_config import UserError
 from sat_hydra_adapter.main import hydra_main, load_task
 
 USAGE = """\
-usage: sat-hydra MODULE:FUNCTION --config-dir FOLDER [GROUP=NAME ...] [KEY=VALUE ...]
+usage: sat-hydra MODULE:FUNCTION [--config-dir FOLDER] [GROUP=NAME ...] [KEY=VALUE ...]
 
 Compose an experiment from Hydra groups and hand it to a task, for example
-  sat-hydra sat_train:fit --config-dir configs/hydra experiment=quickstart batch_size=4
-Further words are Hydra's own: --multirun, --cfg job, --info, --help."""
+  sat-hydra sat_train:fit experiment=quickstart batch_size=4
+--config-dir names groups of your own; those that are shipped lie behind them.
+Further words are Hydra's own: --multirun, --cfg job, --info; behind an experiment
+or a model, --help lists the groups."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

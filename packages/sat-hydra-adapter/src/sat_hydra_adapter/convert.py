@@ -1,6 +1,7 @@
 """From Hydra's composed configuration to a typed experiment."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,12 +9,13 @@ from hydra import __version__ as hydra_version
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 import sat_config
-from sat_config import Experiment, Problem, Report
+from sat_config import Experiment, Problem, Report, hints
 from sat_config.errors import Path
 from sat_config.layers import Origin, Trace
 from sat_hydra_adapter.errors import composition_error
@@ -22,6 +24,11 @@ from sat_hydra_adapter.words import forced
 
 BASE: dict[str, Any] = {"version_base": "1.3"} if hydra_version.startswith("1.3.") else {}
 """Hydra 1.3 wants to be told whose habits to follow; later versions know only their own."""
+
+
+_HELPER = re.compile(r"\+*(_\w+)")
+_INTERPOLATION = re.compile(r"\$\{([^}]*)")
+_NAME = re.compile(r"\w+")
 
 
 def compose(
@@ -67,6 +74,8 @@ def check_composed(
         traced: Whether to find out who set each value even if nothing is wrong, which takes as
             long as composing.
     """
+    if idle := tuple(_idle_helpers(composed, words)):
+        return Report(problems=idle)
     if not traced:
         report = _checked(composed, lambda _: NOWHERE)
         if report is not None and not report.problems:
@@ -87,6 +96,27 @@ def _checked(composed: DictConfig, origin_of: Callable[[Path], Origin]) -> Repor
 
 def _is_helper(key: str) -> bool:
     return key == "hydra" or key.startswith("_")
+
+
+def _idle_helpers(composed: DictConfig, words: Sequence[str]) -> Iterator[Problem]:
+    """A problem for every word that sets a helper to which no value refers."""
+    helpers = [(word, found[1]) for word in words if (found := _HELPER.match(word))]
+    if not helpers:
+        return
+    text = OmegaConf.to_yaml(composed)
+    if HydraConfig.initialized():
+        text += OmegaConf.to_yaml(HydraConfig.instance().cfg)
+    used = {name for inside in _INTERPOLATION.findall(text) for name in _NAME.findall(inside)}
+    known = sorted(name for name in used if name.startswith("_"))
+    for word, helper in helpers:
+        if helper not in used:
+            yield Problem(
+                code="unknown-key",
+                message=f"no value that was composed refers to ${{{helper}}}",
+                file=f"{word.lstrip('+')!r}",
+                allowed=", ".join(known) or None,
+                suggestion=hints.nearest(helper, known),
+            )
 
 
 def _unfilled(composed: DictConfig, trace: Trace) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from sat_config.document import DocumentError, Source, parse
-from sat_config.layers import Origin, Trace
+from sat_config.layers import Origin, Trace, own
 
 NOWHERE = Origin(Source(name="the composition"))
 
@@ -78,7 +78,11 @@ def _enter_word(trace: Trace, override: Override) -> None:
     origin = Origin(Source(name=f"{(override.input_line or '').lstrip('+')!r}"))
     keys = override.key_or_group.split(".")
     for key in keys[:-1]:
-        trace = trace.children.setdefault(_index(key), Trace(origin, children={}))
+        part = _index(key)
+        if isinstance(part, int):
+            trace = own(trace, part)  # an element stays whose it is; the word sets a part of it
+        else:
+            trace = trace.children.setdefault(part, Trace(origin, children={}))
     last = _index(keys[-1])
     if override.is_delete():
         trace.children.pop(last, None)

@@ -220,6 +220,7 @@ def _unwrap(
     tensors: dict[str, Tensor], *, path: Path, ema: bool
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
     """The model's own tensors under its own names, and a count of the others."""
+    tensors = _without_wrappers(tensors)
     firsts = {name.partition(".")[0] for name in tensors}
     # A bare diffusion autoencoder has `diffusion.` beside its `encoder.` and is not wrapped.
     found = next(
@@ -235,6 +236,13 @@ def _unwrap(
         average, others = _below(averaged, others)
         model = _averaged(model, average, path=path)
     return model, count_firsts(others)
+
+
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under names without what torch.compile and parallel training put into them."""
+    plain = {name.replace("_orig_mod.", ""): value for name, value in tensors.items()}
+    inside, others = _below("module.", plain)
+    return plain if others else inside
 
 
 def _any_below(prefix: str, tensors: Mapping[str, Tensor]) -> bool:

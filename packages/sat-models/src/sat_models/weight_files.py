@@ -144,7 +144,7 @@ def _sat_config(path: Path, found: Any) -> str | None:  # noqa: ANN401 - whateve
 
 def _damaged(path: Path, error: Exception) -> str:
     text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
-    reason = text.partition("\n")[0].partition(". ")[0][:200]
+    reason = text.partition("\n")[0].partition(". ")[0][:200] or type(error).__name__
     return (
         f"{path} ({path.stat().st_size} bytes) cannot be opened: it is no checkpoint, damaged, or"
         f" cut short ({reason}); use another copy"

@@ -2,12 +2,15 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from sat_preencode.errors import StoreError
+
+POLL_SECONDS = 0.02
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -98,15 +101,20 @@ class Lock:
             flags = os.O_RDONLY if path.is_dir() else os.O_RDONLY | os.O_CREAT
             self._descriptor: int | None = os.open(path, flags, 0o666)
 
-    def take(self, *, shared: bool = False, wait: bool = False) -> bool:
+    def take(self, *, shared: bool = False, patience: float = 0.0) -> bool:
         """Lock, or change the kind of lock that is held.
+
+        A process that is killed holds its locks for a moment longer; a little patience bridges it.
 
         Args:
             shared: Let others have a shared lock at the same time.
-            wait: Wait until it is free.
+            patience: Seconds to wait until it is free; may be infinite.
 
         Returns:
             Whether it is locked now; else another process has it.
+
+        Raises:
+            StoreError: The file system has no locks.
         """
         if sys.platform == "win32":
             return True
@@ -114,12 +122,22 @@ class Lock:
 
         assert self._descriptor is not None  # noqa: S101 - nobody takes what was released
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        with explained(self._path):
-            try:
-                fcntl.flock(self._descriptor, kind if wait else kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-        return True
+        deadline = time.monotonic() + patience
+        try:
+            while True:
+                try:
+                    fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+                    return True
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        return False
+                    time.sleep(POLL_SECONDS)
+        except OSError as error:
+            raise StoreError(
+                f"{self._path} cannot be locked ({error.strerror}), so nothing would keep two"
+                " processes from writing there; set preencode.output_path to a folder on a file"
+                " system with locks"
+            ) from error
 
     def release(self) -> None:
         """Unlock and close; a second time does nothing."""

@@ -6,7 +6,7 @@ is planned anew as a whole, under a new number, and no name ever has two content
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -68,20 +68,17 @@ def lay_out(
     plan: Plan,
     *,
     there: Sequence[Row],
-    finished: Collection[int],
     settings: str,
     shard_size: int,
     next_number: int,
 ) -> tuple[Shard, ...]:
     """Put every item into a shard.
 
-    A shard of the old plan stays if none of its items has changed, and if its batches are not too
-    large by now or it is finished.
+    A shard of the old plan stays, with its batches, if none of its items has changed.
 
     Args:
         plan: All items.
         there: The old plan; empty at the first start.
-        finished: Numbers of the shards that are in the folder.
         settings: Fingerprint of what latents depend on besides their audio.
         shard_size: Items per shard; the batch that reaches it is the shard's last one.
         next_number: Number of the first new shard.
@@ -89,14 +86,12 @@ def lay_out(
     items = {planned.item.id: planned for planned in plan.items}
     shards = []
     for number, rows in groupby(there, key=lambda row: row.shard):
-        batches = _batches(list(rows), items, settings=settings)
-        largest = max(map(len, batches), default=0)
-        if batches and (number in finished or largest <= plan.batch_size):
+        if batches := _batches(list(rows), items, settings=settings):
             shards.append(Shard(number, batches, settings))
     kept = {planned.item.id for shard in shards for planned in shard.items}
     rest = [planned for planned in plan.items if planned.item.id not in kept]
-    batches = tuple(group(rest, batch_size=plan.batch_size))
-    for number, part in enumerate(_cut(batches, shard_size), start=next_number):
+    new = group(rest, batch_size=plan.batch_size)
+    for number, part in enumerate(_cut(new, shard_size), start=next_number):
         shards.append(Shard(number, part, settings))
     return tuple(shards)
 

@@ -1,9 +1,8 @@
-"""How several processes divide a plan among themselves: batch by batch, each by its rank.
+"""How several processes divide a plan: shard by shard, each beginning with its own.
 
-They share nothing but the folder. Each encodes the batches whose number leaves its rank when it is
-divided by the number of processes, so that every batch has the rows that it has in a single
-process, and the same bytes come out. A process that dies loses its own unfinished batches only;
-the same command, with any number of processes, goes on.
+They share nothing but the folder. A process begins with the shards whose number in the plan leaves
+its rank when it is divided by the number of processes, and goes on with those that nobody has
+claimed. A shard has the batches that it has in a single process, so the same bytes come out.
 """
 
 from collections.abc import Mapping
@@ -37,9 +36,9 @@ class Share:
         """Whether there is one process only."""
         return self.processes == 1
 
-    def has(self, batch: int) -> bool:
-        """Whether a batch, by its number, is this process's."""
-        return batch % self.processes == self.rank
+    def has(self, shard: int) -> bool:
+        """Whether a shard, by its place in the plan, is this process's own."""
+        return shard % self.processes == self.rank
 
 
 ALL = Share()

@@ -8,6 +8,7 @@ the system drops when it dies.
 
 import hashlib
 import io
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,9 @@ from sat_preencode.shards import Row, Shard, item_of, lay_out
 
 BAD_FILES = "bad_files.jsonl"
 LOCKS = ".locks"
+
+PATIENCE = 2.0
+"""Seconds until a process that works by another plan is taken to be at it still."""
 
 OnChange = Literal["error", "encode"]
 
@@ -91,13 +95,12 @@ class LatentStore:
             self._refuse_strangers()
             there = read_plan(self.folder)
             numbers = {row.shard for row in there}
-            records = {n: r for n in sorted(numbers) if (r := self._whole(n)) is not None}
-            entries = [entry for record in records.values() for entry in record.entries]
+            records = [r for n in sorted(numbers) if (r := self._whole(n)) is not None]
+            entries = [entry for record in records for entry in record.entries]
             self._refuse_changes(entries, plan)
             shards = lay_out(
                 plan,
                 there=there,
-                finished=records.keys(),
                 settings=self.details.settings_fingerprint,
                 shard_size=shard_size,
                 next_number=max([-1, *numbers, *self._numbers()]) + 1,
@@ -195,7 +198,7 @@ class LatentStore:
     def _write_plan(self, rows: Sequence[Row], there: Sequence[Row]) -> None:
         """Write details and plan, if that changes anything; from then on nobody else may."""
         if rows != there:
-            if not self._lock.take():
+            if not self._lock.take(patience=PATIENCE):
                 raise StoreError(
                     f"another process is encoding into {self.folder} by another plan; wait until it"
                     " ends, or set preencode.output_path to another folder"
@@ -206,14 +209,14 @@ class LatentStore:
         _write_changed(self.folder / DETAILS, content)
         if rows != there:
             write_whole(self.folder / PLAN, lines(rows))
-        if not self._lock.take(shared=True):
+        if not self._lock.take(shared=True, patience=PATIENCE):
             raise StoreError(f"{self.folder} is being changed by another process; wait for it")
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
         """Wait until no other process is in such a block: for files of them all."""
         with Lock(self.folder / LOCKS / "folder") as lock:
-            lock.take(wait=True)
+            lock.take(patience=math.inf)
             yield
 
     def _refuse_strangers(self) -> None:

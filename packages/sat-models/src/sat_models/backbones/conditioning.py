@@ -20,6 +20,8 @@ class Conditioning:
         prepend: Embeddings that become tokens before the input.
         prepend_mask: Which of them count.
         input_concat: Channels beside those of the input; stretched to its length.
+        steered: How many items, the first ones, have anything else than zeros to cross-attend to;
+            None if all may have. A network that adds nothing for zeros leaves that work out.
     """
 
     cross_attention: Float[Tensor, "b k e"] | None = None
@@ -28,6 +30,7 @@ class Conditioning:
     prepend: Float[Tensor, "b k2 e3"] | None = None
     prepend_mask: Bool[Tensor, "b k2"] | None = None
     input_concat: Float[Tensor, "b c l"] | None = None
+    steered: int | None = None
 
     @property
     def can_be_dropped(self) -> bool:
@@ -48,6 +51,7 @@ class Conditioning:
             self,
             cross_attention=_zeroed(self.cross_attention, items),
             prepend=_zeroed(self.prepend, items),
+            steered=0 if items is None else None,
         )
 
     def to(self, dtype: torch.dtype) -> "Conditioning":
@@ -59,6 +63,7 @@ class Conditioning:
             prepend=_cast(self.prepend, dtype),
             prepend_mask=self.prepend_mask,
             input_concat=_cast(self.input_concat, dtype),
+            steered=self.steered,
         )
 
     def fits(self, other: "Conditioning") -> bool:
@@ -73,8 +78,19 @@ class Conditioning:
     def joined(self, other: "Conditioning") -> "Conditioning":
         """One batch of both, this one first; `other` must fit."""
         pairs = zip(self._parts(), other._parts(), strict=True)
+        first = self.cross_attention
+        rest_has_none = first is not None and self.steered is None and other.steered == 0
+        cross_attention, cross_attention_mask, global_, prepend, prepend_mask, input_concat = (
+            None if a is None or b is None else torch.cat((a, b)) for a, b in pairs
+        )
         return Conditioning(
-            *(None if a is None or b is None else torch.cat((a, b)) for a, b in pairs)
+            cross_attention=cross_attention,
+            cross_attention_mask=cross_attention_mask,
+            global_=global_,
+            prepend=prepend,
+            prepend_mask=prepend_mask,
+            input_concat=input_concat,
+            steered=len(first) if first is not None and rest_has_none else None,
         )
 
     def _parts(self) -> tuple[Tensor | None, ...]:

@@ -233,10 +233,13 @@ class DiffusionTransformer(nn.Module):
         return None if tokens is None else Tokens(tokens, mask)
 
     def _context(self, conditioning: Conditioning) -> Tokens | None:
-        if conditioning.cross_attention is None:
+        """What there is to attend to: nothing has a bias on the way, so that zeros add nothing."""
+        steered = conditioning.steered
+        if conditioning.cross_attention is None or steered == 0:
             return None
         mask = conditioning.cross_attention_mask if self.heed_masks else None
-        return Tokens(self.to_cond_embed(conditioning.cross_attention), mask)
+        embedded = self.to_cond_embed(conditioning.cross_attention[:steered])
+        return Tokens(embedded, None if mask is None else mask[:steered])
 
 
 class ConditionedDiT(ConditionedBackbone):

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from sat_config.audio.bottleneck import BottleneckNode
 from sat_models.build import load_builtin, missing_builder
 
+NO_TOKEN = -1
+"""In place of a code: nothing, of a codebook that was left out."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -19,7 +22,7 @@ class Encoding:
     Attributes:
         latents: The latents.
         losses: The bottleneck's own losses, scalars with gradients, by name ("kl").
-        tokens: The codes of a discrete bottleneck; a negative code stands for none.
+        tokens: The codes of a discrete bottleneck; `NO_TOKEN` stands for none.
     """
 
     latents: Float[Tensor, "b d l"]
@@ -62,8 +65,8 @@ class Bottleneck(nn.Module, ABC):
 class DiscreteBottleneck(Bottleneck):
     """A bottleneck whose latents can be written as integer codes.
 
-    Codes are laid out as batch, codebooks, frames in every bottleneck. Gradients pass the
-    quantization unchanged (straight through).
+    Codes are laid out as batch, codebooks, frames in every bottleneck. In training, gradients pass
+    the quantization unchanged (straight through).
 
     Deviation from SAT: some of its quantizers hand out batch, frames, codebooks, and only those of
     the Descript codec can decode what they hand out.
@@ -97,6 +100,25 @@ class DiscreteBottleneck(Bottleneck):
     ) -> Float[Tensor, "b d3 l"]:
         """Turn codes into a decoder's input; `generator` as of `decode`."""
         return self.decode(self.tokens_to_latents(tokens), generator=generator)
+
+    def check_tokens(self, tokens: Tensor) -> None:
+        """Refuse what are no codes of this bottleneck; those of the first codebooks alone may be.
+
+        Raises:
+            ValueError: They are no integers, of another shape, or out of range.
+        """
+        if tokens.ndim != 3 or not 1 <= tokens.shape[1] <= self.num_quantizers:
+            raise ValueError(
+                f"expected codes of shape (batch, {self.num_quantizers}, frames), got"
+                f" {tuple(tokens.shape)}"
+            )
+        if tokens.is_floating_point():
+            raise ValueError(f"expected codes as integers, got {tokens.dtype}")
+        low, high = (int(bound) for bound in tokens.aminmax()) if tokens.numel() else (0, 0)
+        if low < NO_TOKEN or high >= self.codebook_size:
+            raise ValueError(
+                f"expected codes from 0 to {self.codebook_size - 1}, got {low} to {high}"
+            )
 
 
 @singledispatch

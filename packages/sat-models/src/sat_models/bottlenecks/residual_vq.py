@@ -9,10 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sat_models.bottlenecks.base import NO_TOKEN
 from sat_models.bottlenecks.codebook import Codebook, CodebookOptions, Found
 from sat_models.bottlenecks.straight_through import straight_through
-
-NO_TOKEN = -1
 
 
 @dataclass(frozen=True)

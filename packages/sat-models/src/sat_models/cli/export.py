@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = open_wanted(arguments)
     write_weight_file(out, checkpoint.state_dict, config=checkpoint.config)
     megabytes = out.stat().st_size / 1e6
-    print(f"{out}: {len(checkpoint.state_dict)} tensors, {megabytes:,.1f} MB")
+    print(f"{out}: {len(checkpoint.state_dict)} tensors, {megabytes:,.2f} MB")
     print(f"  from {checkpoint.path}{' (averaged weights)' if arguments.ema else ''}")
     print(f"  fingerprint {checkpoint.fingerprint}")
     return 0

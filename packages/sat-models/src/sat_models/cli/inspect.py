@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse keeps the type
 def run(arguments: argparse.Namespace) -> int:
     """Print what the file holds; 0, since what cannot be opened or does not fit is an error."""
     checkpoint = open_wanted(arguments)
-    facts = [*describe(checkpoint)]
+    facts = [*describe(checkpoint, ema=arguments.ema)]
     if arguments.config is not None:
         facts.append(("fits", f"every name and shape of {arguments.config}"))
     width = max(len(title) for title, _ in facts)
@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
-    """What there is to say of a checkpoint, as titles and texts."""
+def describe(checkpoint: Checkpoint, *, ema: bool) -> Iterator[tuple[str, str]]:
+    """What there is to say of a checkpoint, as titles and texts; `ema`: opened as the average."""
     tensors = checkpoint.state_dict
     types = Counter(str(value.dtype).removeprefix("torch.") for value in tensors.values())
-    yield "file", f"{checkpoint.path.stat().st_size / 1e6:,.1f} MB"
+    yield "file", f"{checkpoint.path.stat().st_size / 1e6:,.2f} MB"
     yield "configuration", _configuration(checkpoint.config)
     count = sum(value.numel() for value in tensors.values())
     kinds = ", ".join(types)
@@ -45,7 +45,11 @@ def describe(checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
         sizes[name.partition(".")[0]] += value.numel()
     for part, size in sizes.items():
         yield f"  {part}", f"{size:,}"
-    yield "averaged", "also in the file; --ema takes them" if checkpoint.has_average else "none"
+    if ema:
+        yield "averaged", "these"
+    else:
+        kept = checkpoint.has_average
+        yield "averaged", "also in the file; --ema takes them" if kept else "none"
     if checkpoint.set_aside:
         others = ", ".join(f"{name} ({n})" for name, n in checkpoint.set_aside.items())
         yield "beside them", f"{others} tensors"

@@ -95,7 +95,8 @@ class TransformerBlock(nn.Module):
             x: The tokens.
             rotation: Positions for the attention to the sequence.
             mask: True for the tokens that are no padding; the others change nothing in these.
-            context: What the second attention attends to; without it that branch is left out.
+            context: What the second attention attends to; without it that branch is left out. It
+                may be that of the first items alone: the branch is left out for the others.
             modulation: Six numbers per feature, added to the layer's own: scale, shift and gate of
                 the attention, then of the feed-forward network. Without it neither is modulated.
             cache: The tokens before these. Not for layers with convolutions or scaled features.
@@ -107,19 +108,38 @@ class TransformerBlock(nn.Module):
         branch = self.self_attn(shifted, rotation=rotation, mask=mask, cache=cache)
         x = x + self.self_attn_scale(_gate(branch, first))
         if self.cross_attn is not None and context is not None:
-            x = x + self.cross_attn_scale(
-                self.cross_attn(
-                    self.cross_attend_norm(x),
-                    context=context.values,
-                    mask=mask,
-                    context_mask=context.mask,
-                    cache=cache,
-                )
+            count = len(context.values)
+            steered = self._cross_attend(
+                self.cross_attn,
+                x[:count],
+                context,
+                mask=None if mask is None else mask[:count],
+                cache=cache,
             )
+            x = steered if count == len(x) else torch.cat((steered, x[count:]))
         if self.conformer is not None:
             x = x + self.conformer_scale(self.conformer(x, mask))
         branch = self.ff(_shift(self.ff_norm(x), second), mask)
         result: Tensor = x + self.ff_scale(_gate(branch, second))
+        return result
+
+    def _cross_attend(
+        self,
+        attention: CrossAttention,
+        x: Tensor,
+        context: Tokens,
+        *,
+        mask: Tensor | None,
+        cache: AttentionCache | None,
+    ) -> Tensor:
+        branch = attention(
+            self.cross_attend_norm(x),
+            context=context.values,
+            mask=mask,
+            context_mask=context.mask,
+            cache=cache,
+        )
+        result: Tensor = x + self.cross_attn_scale(branch)
         return result
 
     def _modulations(self, modulation: Tensor) -> tuple[Tensor, Tensor]:

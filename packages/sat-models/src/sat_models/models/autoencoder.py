@@ -93,7 +93,7 @@ class AudioAutoencoder(nn.Module):
             generator: Source of the draw; torch's global one if left out.
 
         Raises:
-            ValueError: The audio has another number of axes or channels.
+            ValueError: As `features`.
         """
         return self.encode_features(self.features(audio), sample=sample, generator=generator)
 
@@ -101,12 +101,13 @@ class AudioAutoencoder(nn.Module):
         """What the encoder makes of audio, before the bottleneck.
 
         Raises:
-            ValueError: The audio has another number of axes or channels.
+            ValueError: The audio has other axes or channels, or is shorter than a frame.
         """
-        if audio.ndim != 3 or audio.shape[1] != self.in_channels:
+        wanted = (self.in_channels, max(audio.shape[-1], self.hop_length))
+        if audio.ndim != 3 or audio.shape[1:] != wanted:
             raise ValueError(
-                f"expected audio of shape (batch, {self.in_channels}, samples), got"
-                f" {tuple(audio.shape)}"
+                f"expected audio of shape (batch, {self.in_channels}, {self.hop_length} samples or"
+                f" more), got {tuple(audio.shape)}"
             )
         signal = audio if self.pretransform is None else self.pretransform.encode(audio)
         features: Tensor = self.encoder(signal)
@@ -166,9 +167,11 @@ class AudioAutoencoder(nn.Module):
         """Turn integer codes into audio of `l * hop_length` samples; `generator` as of `decode`.
 
         Raises:
-            ValueError: The bottleneck has no codes.
+            ValueError: The bottleneck has no codes, or not these.
         """
-        return self._to_audio(self.discrete_bottleneck().decode_tokens(tokens, generator=generator))
+        bottleneck = self.discrete_bottleneck()
+        bottleneck.check_tokens(tokens)
+        return self._to_audio(bottleneck.decode_tokens(tokens, generator=generator))
 
     def discrete_bottleneck(self) -> DiscreteBottleneck:
         """The bottleneck, as one that has codes.

@@ -85,17 +85,24 @@ def guided_only(predict: GuidedFn) -> ModelFn:
 def _negative_of(conditioning: Conditioning, negative: Conditioning | None) -> Conditioning | None:
     if negative is None:
         return conditioning.dropped() if conditioning.can_be_dropped else None
-    dropped = conditioning.dropped()
-    parts: dict[str, Tensor | None] = {}
-    for name in ("cross_attention", "prepend"):
-        embeddings, mask = getattr(negative, name), getattr(negative, f"{name}_mask")
-        if embeddings is not None:
-            hidden = embeddings if mask is None else embeddings * mask[..., None]
-            parts |= {name: hidden.to(embeddings.dtype), f"{name}_mask": mask}
-    for name in ("global_", "input_concat"):
-        if getattr(negative, name) is not None:
-            parts[name] = getattr(negative, name)
-    return replace(dropped, **parts)
+    away = conditioning.dropped()
+    if negative.cross_attention is not None:
+        mask = negative.cross_attention_mask
+        shown = _shown(negative.cross_attention, mask)
+        away = replace(away, cross_attention=shown, cross_attention_mask=mask, steered=None)
+    if negative.prepend is not None:
+        mask = negative.prepend_mask
+        away = replace(away, prepend=_shown(negative.prepend, mask), prepend_mask=mask)
+    if negative.global_ is not None:
+        away = replace(away, global_=negative.global_)
+    if negative.input_concat is not None:
+        away = replace(away, input_concat=negative.input_concat)
+    return away
+
+
+def _shown(embeddings: Tensor, mask: Tensor | None) -> Tensor:
+    """Zeros in the place of padding."""
+    return embeddings if mask is None else embeddings.masked_fill(~mask[..., None], 0)
 
 
 def _both(

@@ -106,9 +106,11 @@ class Hyperencoder(AudioAutoencoder):
         """Turn integer codes into audio of `l * hop_length` samples; `generator` as of `decode`.
 
         Raises:
-            ValueError: The bottleneck has no codes.
+            ValueError: The bottleneck has no codes, or not these.
         """
-        latents = self.discrete_bottleneck().tokens_to_latents(tokens)
+        bottleneck = self.discrete_bottleneck()
+        bottleneck.check_tokens(tokens)
+        latents = bottleneck.tokens_to_latents(tokens)
         decode = partial(super().decode_tokens, tokens, generator=generator)
         return self._adapted_to(self.adapt(latents), decode)
 
