@@ -6,34 +6,37 @@ path:
 
     PYTHONPATH=$(echo packages/*/src | tr ' ' :) python benchmarks/training.py
 
-Without stable-audio-tools it measures ours alone. The language model is ours alone in any case:
-that of stable-audio-tools 0.0.19 stops in its first forward pass. Each round takes `--steps` steps
-of each; the figure is the median over all steps but the first two of a round.
+Without stable-audio-tools it measures ours alone. Its language model 0.0.19 stops in the first
+forward pass, because masks reach layers that take none; here they are left out on the way. Each
+round takes `--steps` steps of each; the figure is the median over all steps but the first two of a
+round.
+
+With `--first-step` each is started in a process of its own in place of that: how long it takes from
+the start of Python to the end of the first step, imports and building included, and the most memory
+that the process had by the end of the third.
 """
 
 import argparse
 import copy
+import json
 import logging
+import resource
 import statistics
+import subprocess
+import sys
 import time
 import warnings
+from importlib.util import find_spec
 
 import pytorch_lightning as pl
 import torch
 
 import sat_config
-import sat_train.audio.builders  # noqa: F401 - the packages may be on the path, uninstalled
-from sat_models.build import build_model
 from sat_models.data.batch import AudioBatch, Batch, CodeBatch, Item, LatentBatch
-from sat_train.family import Method, build_training
-
-try:
-    from stable_audio_tools.models import create_model_from_config
-    from stable_audio_tools.training import create_training_wrapper_from_config
-except ImportError:
-    create_model_from_config = None
 
 SKIPPED = 2
+HAS_PEER = find_spec("stable_audio_tools") is not None
+OURS, PEER = "ours", "stable-audio-tools"
 CODER = {"channels": 16, "c_mults": [1, 2, 4], "strides": [4, 4, 8], "use_snake": True}
 SIZES = [2048, 1024, 512, 256, 128]
 QUARTERS = [size // 4 for size in SIZES]
@@ -176,7 +179,7 @@ class Clock(pl.Callback):
 class Share:
     """Time spent in loss, backward and optimizer of our method."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: pl.LightningModule) -> None:
         self.seconds = 0.0
         for name in ("losses", "manual_backward", "_update"):
             setattr(method, name, self._timed(getattr(method, name)))
@@ -192,7 +195,9 @@ class Share:
         return run
 
 
-def fit(module: pl.LightningModule, batch: object, steps: int) -> list[float]:
+def fit(
+    module: pl.LightningModule, batch: object, steps: int, *callbacks: pl.Callback
+) -> list[float]:
     """Seconds per step of some steps in Lightning's loop."""
     clock = Clock()
     trainer = pl.Trainer(
@@ -200,7 +205,7 @@ def fit(module: pl.LightningModule, batch: object, steps: int) -> list[float]:
         devices=1,
         max_steps=steps,
         logger=False,
-        callbacks=[clock],
+        callbacks=[clock, *callbacks],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -221,20 +226,45 @@ def batches(kind: str, generator: torch.Generator) -> tuple[Batch, tuple]:
     mask = torch.ones(values.shape[0], values.shape[-1], dtype=torch.bool)
     metadata = {"seconds_total": 11}
     items = tuple(Item(str(n), str(n), 0, 0, 11, metadata=metadata) for n in range(len(values)))
-    theirs = tuple({**metadata, "padding_mask": [row]} for row in mask)
+    theirs = tuple({**metadata, "padding_mask": row[None]} for row in mask)
     return cls(values, mask, items), (values, theirs)
+
+
+def build_ours(document: dict) -> pl.LightningModule:
+    """Our training method."""
+    import sat_models.builtin  # noqa: F401
+    import sat_train.audio.builders  # noqa: F401 - the packages may be on the path, uninstalled
+    from sat_models.build import build_model
+    from sat_train.family import build_training
+
+    experiment = sat_config.decode(document)
+    return build_training(experiment, model=build_model(experiment))
+
+
+def build_theirs(document: dict) -> pl.LightningModule:
+    """The wrapper of stable-audio-tools."""
+    from stable_audio_tools.models import create_model_from_config
+    from stable_audio_tools.training import create_training_wrapper_from_config
+
+    config = copy.deepcopy(document)
+    model = create_model_from_config(config)
+    if document["model_type"] == "lm":
+        transformer = model.lm.backbone.model
+        forward = transformer.forward
+
+        def without_masks(x, *, mask, prepend_mask, **rest):  # noqa: ANN001, ANN003, ANN202
+            return forward(x, **rest)
+
+        transformer.forward = without_masks
+    return create_training_wrapper_from_config(config, model)
 
 
 def compare(document: dict, *, steps: int, rounds: int) -> None:
     """Measure one kind of training and print it."""
     kind = document["model_type"]
-    experiment = sat_config.decode(document)
-    ours = build_training(experiment, model=build_model(experiment))
+    ours = build_ours(document)
+    theirs = build_theirs(document) if HAS_PEER else None
     batch, their_batch = batches(kind, torch.Generator().manual_seed(0))
-    theirs = None
-    if create_model_from_config is not None and kind != "lm":
-        config = copy.deepcopy(document)
-        theirs = create_training_wrapper_from_config(config, create_model_from_config(config))
     share = Share(ours)
     own: list[float] = []
     peer: list[float] = []
@@ -256,18 +286,61 @@ def compare(document: dict, *, steps: int, rounds: int) -> None:
     )
 
 
+def alone(whose: str, document: dict, *, spawned: float) -> None:
+    """Take three steps in this process and print when the first was done, and the memory."""
+    build = build_ours if whose == OURS else build_theirs
+    own, other = batches(document["model_type"], torch.Generator().manual_seed(0))
+    first: list[float] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, *_: object) -> None:
+            first.append(time.time() - spawned)
+
+    fit(build(document), own if whose == OURS else other, 3, Watch())
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"first": first[0], "peak": peak}))
+
+
+def from_the_start(document: dict, *, threads: int, rounds: int) -> None:
+    """Start either in turns, and print the best time to the first step, and the memory."""
+    kind = document["model_type"]
+    print(kind)
+    found: dict[str, list[dict]] = {}
+    for _ in range(rounds):
+        for whose in (PEER, OURS) if HAS_PEER else (OURS,):
+            words = ["--threads", str(threads), "--alone", whose, kind, repr(time.time())]
+            out = subprocess.run(
+                (sys.executable, __file__, *words), check=True, capture_output=True, text=True
+            ).stdout
+            found.setdefault(whose, []).append(json.loads(out.splitlines()[-1]))
+    for whose, runs in sorted(found.items()):
+        first = min(run["first"] for run in runs)
+        peak = min(run["peak"] for run in runs)
+        print(f"  {whose:<20}  first step after {first:5.1f} s, at most {peak / 1e9:.2f} GB")
+
+
 def main() -> None:
     """Measure autoencoders with a discriminator, diffusion and language models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=10, help="steps per round, 4 at least")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--first-step", action="store_true", help="each in a process of its own")
+    parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for document in (AUTOENCODER, DIFFUSION, LANGUAGE):
-        compare(document, steps=arguments.steps, rounds=arguments.rounds)
+    documents = {one["model_type"]: one for one in (AUTOENCODER, DIFFUSION, LANGUAGE)}
+    if arguments.alone:
+        whose, kind, spawned = arguments.alone
+        alone(whose, documents[kind], spawned=float(spawned))
+        return
+    for document in documents.values():
+        if arguments.first_step:
+            from_the_start(document, threads=arguments.threads, rounds=arguments.rounds)
+        else:
+            compare(document, steps=arguments.steps, rounds=arguments.rounds)
 
 
 if __name__ == "__main__":

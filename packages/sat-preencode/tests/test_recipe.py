@@ -211,6 +211,12 @@ def test_stop_between_batches_keeps_the_batch_and_writes_no_manifest(world, enco
     assert world.files() == reference
 
 
+def test_stop_while_files_are_looked_at_passes_no_verdict_on_them(world, encodes):
+    (world.root / "audio/000.wav").write_bytes(b"nothing")
+    result = world.preencode(stop=lambda: True)
+    assert (result.complete, result.encoded, encodes) == (False, 0, [])
+
+
 def test_stop_at_once_encodes_nothing(world, encodes):
     result = world.preencode(stop=lambda: True)
     assert (result.items, result.complete, encodes) == (0, False, [])

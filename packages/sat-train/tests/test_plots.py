@@ -1,6 +1,7 @@
 import math
 
 import torch
+from matplotlib.axes import Axes
 
 from sat_train.plots import save_spectrograms, spectrogram_db
 
@@ -22,3 +23,19 @@ def test_picture_is_written_for_very_short_audio(tmp_path):
     save_spectrograms(tmp_path / "p.png", clips, sample_rate=8000)
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["p.png"]
+
+
+def test_latents_are_drawn_below_the_clips(tmp_path, monkeypatch):
+    seen = []
+    original = Axes.imshow
+    monkeypatch.setattr(
+        Axes, "imshow", lambda *a, **k: (seen.append((a[1], k)), original(*a, **k))[1]
+    )
+    clips = {"original": torch.randn(2, 4000), "reconstruction": torch.randn(2, 4000)}
+    latents = torch.arange(12).reshape(3, 4) - 5
+    save_spectrograms(tmp_path / "p.png", clips, sample_rate=8000, latents=latents)
+    values, settings = seen[-1]
+    assert len(seen) == 3
+    assert values.tolist() == latents.tolist()
+    assert settings["extent"] == (0, 0.5, -0.5, 2.5)
+    assert (settings["vmin"], settings["vmax"]) == (-6, 6)

@@ -28,14 +28,14 @@ def start(line_document, tmp_path):
     path = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
     started = []
 
-    def start_process(*, document=line_document, variables=(), **changes):
+    def start_process(*, document=line_document, variables=(), output=subprocess.PIPE, **changes):
         file = tmp_path / f"{len(started)}.toml"
         file.write_text(sat_config.dumps(sat_config.decode({**document, **changes})))
         started.append(
             subprocess.Popen(
                 (sys.executable, script, file),
                 env={**os.environ, "PYTHONPATH": path, **dict(variables)},
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
@@ -94,6 +94,22 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(start, tmp_path):
     assert [len(names) for names in files] == [len(files[0])] * 2
 
 
+def test_two_processes_take_turns_with_a_discriminator(start, autoencoder_document, tmp_path):
+    """In either's turn the other's weights have no gradients, for which DDP must not wait."""
+    document = autoencoder_document
+    document["training"]["loss_configs"]["discriminator"] = {
+        "type": "encodec",
+        "config": {"filters": 2, "n_ffts": [64], "hop_lengths": [16], "win_lengths": [64]},
+        "weights": {"adversarial": 0.1, "feature_matching": 5.0},
+    }
+    out = finish(start(document=document, devices=2, runtime={"num_threads": 1}))
+    assert out.count("finished at step 4") == 1
+    with (only_run(tmp_path, "tiny") / "logs" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))[1:]
+    assert [row["train/loss"] != "" for row in rows] == [True, False, True, False]
+    assert [row["train/recognition"] != "" for row in rows] == [False, True, False, True]
+
+
 def test_two_machines_make_one_run(start, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -145,6 +161,35 @@ def test_killed_run_goes_on_as_if_nothing_had_been(start, autoencoder_document, 
     whole = {**document, "name": "whole", "max_steps": step + 20, "num_workers": 0}
     assert losses(folder) == losses(fit(sat_config.decode(whole)).run_folder)
     assert len(losses(folder)) == step + 20
+
+
+def test_terminal_shows_a_bar_and_a_log_file_plain_lines(start):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    process = start(variables={"TERM": "xterm", "COLUMNS": "100"}, output=theirs)
+    os.close(theirs)
+    shown = read_terminal(ours)
+    assert process.wait(timeout=200) == 0, shown
+    assert "\u2501" in shown
+    assert "\x1b[" in shown
+    assert "step 4/4  loss " in shown
+    assert "finished at step 4" in shown
+    plain = finish(start())
+    assert "\x1b" not in plain
+    assert "\u2501" not in plain
+    assert "\nstep 4/4  loss " in plain
+
+
+def read_terminal(descriptor):
+    """All that is shown; where the other end is closed, Linux reports an error."""
+    pieces = []
+    try:
+        while piece := os.read(descriptor, 65536):
+            pieces.append(piece)
+    except OSError:
+        pass
+    os.close(descriptor)
+    return b"".join(pieces).decode()
 
 
 def wait_for_steps(runs, process, *, steps=4):

@@ -84,6 +84,8 @@ def preencode(
             ledger=ledger,
             stop=stop,
         )
+        if stop():  # perhaps before all files were looked at, so their share of bad ones is unknown
+            return _result(encoder, store.folder)
         files = len(sources) + ledger.num_files
         _check_bad_share(experiment, ledger, files=files)
         plan = plan_items(
@@ -93,8 +95,6 @@ def preencode(
             batch_size=experiment.batch_size,
             limit_batches=table.limit_batches,
         )
-        if stop():
-            return _result(encoder, store.folder)
         shards = store.settle(plan, shard_size=table.shard_size)
         work = Work(plan, shards, store, share=share, stop=stop)
         reporter.say(f"plan        {work.summary()}")

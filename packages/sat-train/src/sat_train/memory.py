@@ -5,6 +5,7 @@ content, and takes a whole step: forward, backward and optimizer. Counting what 
 moment gives the peak.
 """
 
+import warnings
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,7 +149,8 @@ def estimate_memory(
         Exception: Whatever a model raises that cannot do without the content of its tensors.
     """
     live, shapes = LiveMemory(), Shapes(allow_non_fake_inputs=True)
-    with shapes, live, trainer.strategy.root_device, WithoutContents():
+    with warnings.catch_warnings(), shapes, live, trainer.strategy.root_device, WithoutContents():
+        warnings.simplefilter("ignore")  # torch's, of fake tensors that are copied
         method = build_training(experiment, model=build_model(experiment))
         method.trainer = trainer
         weights = live.current

@@ -33,7 +33,11 @@ def spectrogram_db(audio: Float[Tensor, "c t"], *, size: int) -> Float[Tensor, "
 
 
 def save_spectrograms(
-    path: Path, clips: Mapping[str, Float[Tensor, "c t"]], *, sample_rate: int
+    path: Path,
+    clips: Mapping[str, Float[Tensor, "c t"]],
+    *,
+    sample_rate: int,
+    latents: Float[Tensor, "d l"] | None = None,
 ) -> None:
     """Write one picture with a spectrogram per clip, one above the other on the same scales.
 
@@ -41,15 +45,20 @@ def save_spectrograms(
         path: A .png.
         clips: Audio by title.
         sample_rate: Hz.
+        latents: Of the first clip, to be shown below all of them; none if left out.
     """
-    figure = Figure(figsize=(9, 0.8 + 2.6 * len(clips)), layout="constrained")
+    rows = len(clips) + (latents is not None)
+    figure = Figure(figsize=(9, 0.8 + 2.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(clips), 1, sharex=True, squeeze=False)[:, 0]
-    for ax, (title, audio) in zip(axes, clips.items(), strict=True):
+    axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    for ax, (title, audio) in zip(axes, clips.items(), strict=False):
         image = _draw(ax, audio, sample_rate=sample_rate)
         ax.set_title(title)
+    figure.colorbar(image, ax=list(axes[: len(clips)]), label="level (dB)")
+    if latents is not None:
+        seconds = next(iter(clips.values())).shape[-1] / sample_rate
+        figure.colorbar(_draw_latents(axes[-1], latents, seconds=seconds), ax=axes[-1])
     axes[-1].set_xlabel("time (s)")
-    figure.colorbar(image, ax=list(axes), label="level (dB)")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
 
@@ -67,5 +76,22 @@ def _draw(ax: Axes, audio: Float[Tensor, "c t"], *, sample_rate: int) -> AxesIma
         vmin=-RANGE_DB,
         vmax=0,
         extent=(0, audio.shape[-1] / sample_rate, 0, sample_rate / 2000),
+        interpolation="nearest",
+    )
+
+
+def _draw_latents(ax: Axes, latents: Float[Tensor, "d l"], *, seconds: float) -> AxesImage:
+    latents = latents.float()
+    limit = float(latents.abs().max())
+    ax.set_title("latents")
+    ax.set_ylabel("channel")
+    return ax.imshow(
+        latents.numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        extent=(0, seconds, -0.5, latents.shape[0] - 0.5),
         interpolation="nearest",
     )

@@ -14,15 +14,17 @@ from sat_train.plots import save_spectrograms
 
 @dataclass(frozen=True, kw_only=True)
 class AudioDemo(Demo):
-    """A clip in one or several versions: FLAC files, and a picture of all spectrograms.
+    """A clip in one or several versions: FLAC files, and a picture of spectrograms and latents.
 
     Attributes:
         audio: Versions by what they are ("original", "reconstruction"), on the CPU.
         sample_rate: Hz.
+        latents: Of the first version, on the CPU; None where there are none to show.
     """
 
     audio: Mapping[str, Float[Tensor, "c t"]]
     sample_rate: int
+    latents: Float[Tensor, "d l"] | None = None
 
     def save(self, folder: Path, *, prefix: str) -> None:
         """Write audio first."""
@@ -30,4 +32,5 @@ class AudioDemo(Demo):
         for version, audio in self.audio.items():
             name = f"{stem}.{version}.flac" if len(self.audio) > 1 else f"{stem}.flac"
             write_audio(folder / name, audio, sample_rate=self.sample_rate)
-        save_spectrograms(folder / f"{stem}.png", self.audio, sample_rate=self.sample_rate)
+        picture = folder / f"{stem}.png"
+        save_spectrograms(picture, self.audio, sample_rate=self.sample_rate, latents=self.latents)

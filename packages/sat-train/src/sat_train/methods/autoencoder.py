@@ -1,5 +1,6 @@
 """Training of autoencoders and hyperencoders, with a discriminator or without."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -191,12 +192,12 @@ class AutoencoderMethod(AudioMethod):
 
     def reconstruct(self, audio: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         """Encode and decode without drawing: the mean of the latents."""
-        return self._reconstruct(audio, self.autoencoder)
+        return self.autoencoder.decode(self._latents(audio, self.autoencoder)).float()
 
-    def _reconstruct(self, audio: Tensor, model: AudioAutoencoder) -> Tensor:
+    def _latents(self, audio: Tensor, model: AudioAutoencoder) -> Float[Tensor, "b d l"]:
         source = mixed_to_mono(audio) if self.training_block.force_input_mono else audio
         source = source.to(next(model.parameters()).dtype)
-        return model.decode(model.encode(source, sample=False).latents).float()
+        return model.encode(source, sample=False).latents
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """The distance over all items together, that of silence, and means of what is measured."""
@@ -226,7 +227,7 @@ class AutoencoderMethod(AudioMethod):
                 yield got, want
 
     def demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
-        """Originals and reconstructions of the first eight items, by the average if one is kept."""
+        """Originals, reconstructions and latents of eight items, by the average if one is kept."""
         return islice(self._all_demos(batches), MAX_DEMOS)
 
     def _all_demos(self, batches: Iterable[Batch]) -> Iterator[AudioDemo]:
@@ -237,14 +238,16 @@ class AutoencoderMethod(AudioMethod):
             model = averaged
         for batch in batches:
             audio = _waveforms(batch)
-            decoded = self._reconstruct(audio, model)
+            latents = self._latents(audio, model)
+            decoded = model.decode(latents).float()
             for index, item in enumerate(batch.items):
                 length = int(batch.padding_mask[index].sum())
                 versions = {"original": audio[index], "reconstruction": decoded[index]}
                 yield AudioDemo(
                     name=Path(item.path).stem,
                     audio={name: clip[:, :length].cpu() for name, clip in versions.items()},
-                    sample_rate=self.autoencoder.sample_rate,
+                    sample_rate=model.sample_rate,
+                    latents=latents[index, :, : math.ceil(length / model.hop_length)].cpu(),
                 )
 
     # ---------------------------------------------------------------------------- around it

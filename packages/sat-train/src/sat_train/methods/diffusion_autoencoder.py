@@ -1,5 +1,6 @@
 """Training of diffusion autoencoders."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
@@ -159,6 +160,7 @@ class DiffusionAutoencoderMethod(AudioMethod):
                         n: clip[index, :, :length].float().cpu() for n, clip in versions.items()
                     },
                     sample_rate=model.sample_rate,
+                    latents=latents[index, :, : math.ceil(length / model.hop_length)].cpu(),
                 )
 
     def _bottleneck_terms(self, losses: Terms) -> Terms:
