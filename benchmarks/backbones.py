@@ -1,10 +1,11 @@
 """A diffusion transformer against stable-audio-tools' own; and what a language model's cache saves.
 
-    python benchmarks/backbones.py --sat FOLDER --out benchmarks/results/backbones.txt
+    python benchmarks/backbones.py eager --sat FOLDER --out benchmarks/results/backbones.txt
 
 FOLDER is the site-packages of an environment for the same Python in which stable-audio-tools is
-installed; it is put behind this environment's own. Without `--sat`, only the language model is
-measured; `--compiled` adds torch.compile, which takes minutes.
+installed; it is put behind this environment's own. `eager` and `compiled` are the transformers
+without and with torch.compile, which takes minutes; `lm` is the language model. Each takes a few
+minutes and adds to the file.
 
 Both transformers are those of Stable Audio 2.0 with 4 of its 24 layers and a third of its width,
 and have the same weights; that they give the same is checked first. They take turns in one process,
@@ -63,9 +64,9 @@ SAID: list[str] = []
 def main() -> None:
     """Measure and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", choices=("eager", "compiled", "lm"), help="what to measure")
     parser.add_argument("--sat", type=Path, help="site-packages with stable-audio-tools")
-    parser.add_argument("--compiled", action="store_true", help="also with torch.compile")
-    parser.add_argument("--out", type=Path, help="file that also takes the results")
+    parser.add_argument("--out", type=Path, help="file to which the results are added")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -73,11 +74,15 @@ def main() -> None:
     torch.manual_seed(0)
     say(f"{cpu_name()}, {arguments.threads} threads, {datetime.now(UTC):%Y-%m-%d},")
     say(f"Python {platform.python_version()}, torch {torch.__version__}; not run on a GPU\n")
-    if arguments.sat is not None:
-        compare(arguments.sat, compiled=arguments.compiled)
-    measure_cache()
+    if arguments.part == "lm":
+        measure_cache()
+    elif arguments.sat is None:
+        parser.error("the transformers are compared with stable-audio-tools': --sat FOLDER")
+    else:
+        compare(arguments.sat, mode=arguments.part)
     if arguments.out is not None:
-        arguments.out.write_text("\n".join(SAID) + "\n", encoding="utf-8")
+        with arguments.out.open("a", encoding="utf-8") as file:
+            file.write("\n".join(SAID) + "\n\n")
 
 
 def say(text: str) -> None:
@@ -86,19 +91,20 @@ def say(text: str) -> None:
     SAID.append(text)
 
 
-def compare(site_packages: Path, *, compiled: bool) -> None:
+def compare(site_packages: Path, *, mode: str) -> None:
     """Print the table of both transformers."""
     pair = Pair(site_packages)
     say(f"diffusion transformer: {FRAMES} frames, {CONTEXT} tokens of context; seconds per step,")
     say(f"medians of {TURNS} turns; ratio: SAT's time over ours, lowest to highest\n")
     say(LINE.format("step", "type", "mode", "ours", "SAT", "ratio", ""))
-    for mode in ("eager", "compiled") if compiled else ("eager",):
-        for dtype in (torch.float32, torch.bfloat16):
-            for step in ("training", "sampling"):
-                pair.report(step, dtype, mode)
+    for dtype in (torch.float32, torch.bfloat16):
+        for step in ("training", "sampling"):
+            pair.report(step, dtype, mode)
+    if mode == "compiled":
+        return
     names = ("ours", "recomputed", "SAT")
     kept = ", ".join(f"{name} {pair.kept(name) / 2**20:.0f} MiB" for name in names)
-    say(f"\nkept for the backward pass, float32: {kept}\n")
+    say(f"\nkept for the backward pass, float32: {kept}")
 
 
 class Pair:

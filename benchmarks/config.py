@@ -40,6 +40,7 @@ from sat_config import encode, plugins, registry
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = ROOT / "configs" / "experiments" / "quickstart.toml"
+MODEL_OF_SAT = ROOT / "tests" / "editors" / "probes" / "document.json"
 HYDRA = ROOT / "configs" / "hydra"
 CORPUS = Path(os.environ.get("SAT_CORPUS_DIR", ROOT.parent / "shared" / "corpus"))
 PRESETS = Path(sat_config.__file__).parent / "presets"
@@ -249,10 +250,14 @@ def processes(rounds: int) -> Iterator[str]:
         "import sat_config.audio": [*python, "import sat_config.audio"],
         "sat-config validate": [command, "validate", str(EXPERIMENT)],
         "sat-config show": [command, "show", str(EXPERIMENT)],
+        "sat-config show --origins": [command, "show", str(EXPERIMENT), "--origins"],
         "sat-config explain FILE KEY": [command, "explain", str(EXPERIMENT), "seed"],
+        "sat-config explain KEY": [command, "explain", "model.bottleneck"],
         "sat-config explain": [command, "explain"],
         "sat-config diff A B": [command, "diff", str(EXPERIMENT), str(EXPERIMENT)],
         "sat-config schema": [command, "schema"],
+        "sat-config migrate": [command, "migrate", str(MODEL_OF_SAT), "--force", "--output"],
+        "sat-config init": [command, "init"],
     }
     if (hydra := shutil.which("sat-hydra", path=folder)) and importlib.util.find_spec("hydra"):
         words = ["builtins:print", "--config-dir", str(HYDRA), "experiment=quickstart"]
@@ -260,6 +265,8 @@ def processes(rounds: int) -> Iterator[str]:
         bare = [sys.executable, str(Path(__file__).parent / "hydra_app.py")]
         commands["bare Hydra app --cfg job"] = [*bare, *words[1:], "--cfg", "job"]
     with bytecode_kept() as environment:
+        migrated = Path(environment["PYTHONPYCACHEPREFIX"], "migrated.toml")
+        commands["sat-config migrate"].append(str(migrated))
         ways = {name: (lambda argv=argv: run(argv, environment)) for name, argv in commands.items()}
         times = take_turns(ways, rounds)
     yield "whole processes, their bytecode compiled beforehand"

@@ -123,6 +123,15 @@ def test_mean_and_scale_are_kept_and_each_epoch_draws_anew_around_the_mean(world
     assert abs((draws.std(0) / stdev).mean() - 1) < 0.02
 
 
+def test_record_of_the_latents_follows_what_was_kept(world):
+    prints = set()
+    for number, kept in enumerate(({}, {"latent": "mean"}, {"dtype": "float16"})):
+        folder = world.root / str(number)
+        world.preencode(**world.with_table(output_path=str(folder), **kept))
+        prints.add(read_back(folder).record().fingerprint)
+    assert len(prints) == 3
+
+
 def test_mean_and_scale_are_refused_where_there_is_no_gaussian(world):
     model, _, table = discrete(world)
     table["preencode"]["latent"] = "mean_scale"

@@ -100,6 +100,14 @@ def test_metrics_share_a_row_per_step(finished):
     assert result.metrics["val/mrstft_silence"] > 0
 
 
+def test_objective_is_what_training_reached_not_where_it_began(autoencoder_document):
+    autoencoder_document["training"] |= {"learning_rate": 0.3}  # which makes it worse
+    result = run(autoencoder_document, max_steps=2)
+    start = float(next(row["val/mrstft"] for row in rows(result) if row["val/mrstft"]))
+    assert result.objective == pytest.approx(result.metrics["val/mrstft"])
+    assert result.objective > start
+
+
 def test_checkpoint_holds_tensors_and_plain_data(finished):
     result, experiment = finished
     content = read(result.checkpoint)

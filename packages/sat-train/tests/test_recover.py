@@ -2,6 +2,7 @@ import csv
 import logging
 
 import pytest
+import soundfile
 import torch
 
 import sat_config
@@ -62,6 +63,20 @@ def test_recover_compares_with_the_figures_before_training(autoencoder_document,
     assert f", {start.split()[3]} before training" in second
     assert "resumed     step 3 of" in second
     assert "max_steps: 3 -> 5" in second
+
+
+def test_recover_names_a_dataset_that_has_changed(autoencoder_document, clips, caplog):
+    run(autoencoder_document, max_steps=2)
+    with caplog.at_level(logging.WARNING):
+        run(autoencoder_document, max_steps=3, recover=True)
+    assert "HAS CHANGED" not in caplog.text
+    soundfile.write(clips / "train" / "new.wav", torch.rand(900, 2).numpy(), 8000)
+    with caplog.at_level(logging.WARNING):
+        run(autoencoder_document, max_steps=4, recover=True)
+    assert "DATASET HAS CHANGED" in caplog.text
+    assert "then  4 files" in caplog.text
+    assert "now   5 files" in caplog.text
+    assert "VAL_DATASET" not in caplog.text
 
 
 def test_recover_without_a_run_starts_one(autoencoder_document):

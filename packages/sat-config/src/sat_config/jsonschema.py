@@ -5,7 +5,9 @@ checker then names the exact key that is wrong, where a plain `anyOf` could only
 fits. `anyOf: [members..., true]` restrains nothing; completion inside members needs it.
 """
 
+import functools
 import re
+import textwrap
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -39,16 +41,21 @@ def json_schema(type: type[msgspec.Struct] | None = None, *, layer: bool = False
 
 def descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
     """What the `Attributes:` sections of a Struct and its bases say of each field."""
-    from inspect import cleandoc  # from Python 3.13 on, docstrings come without indentation
-
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        text = cleandoc(vars(base).get("__doc__") or "")
-        section = re.search(r"\nAttributes:\n(.*)", text, re.DOTALL)
-        if section:
-            for match in re.finditer(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section[1], re.MULTILINE):
-                found[match[1]] = re.sub(r"\s+", " ", match[2]).strip()
+        found |= _own_descriptions(base)
     return found
+
+
+@functools.cache
+def _own_descriptions(cls: type) -> dict[str, str]:
+    # Before Python 3.13, docstrings come with the indentation of the source.
+    text = textwrap.dedent((vars(cls).get("__doc__") or "").partition("\n")[2])
+    section = re.search(r"(?:^|\n)Attributes:\n(.*)", text, re.DOTALL)
+    if section is None:
+        return {}
+    rows = re.finditer(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section[1], re.MULTILINE)
+    return {row[1]: re.sub(r"\s+", " ", row[2]).strip() for row in rows}
 
 
 def summary(cls: type[msgspec.Struct]) -> str:

@@ -18,6 +18,7 @@ from sat_train.report import Report
 from sat_train.result import RunResult
 from sat_train.resume import find_resume, table
 from sat_train.run_folder import RunFolder
+from sat_train.same_data import warn_of_changes
 from sat_train.trainer import train
 
 
@@ -34,6 +35,8 @@ def run(
             report.nothing_left(resume.path, step=resume.step)
             return RunResult(resume.path.parent.parent, resume.path, resume.step)
         ready = prepare(experiment, resume=resume, report=report)
+        if resume is not None and runtime.process_rank() == 0:
+            warn_of_changes(resume, ready.data.record())
         if experiment.preflight and resume is None:
             report.facts(preflight(ready))
         report.started(

@@ -14,8 +14,8 @@ class RunResult:
         checkpoint: The last checkpoint; None if training stopped before its first step.
         step: Optimizer steps taken, those before a resume included.
         metrics: The last validation figures by name; empty without validation data.
-        objective: The smallest value that the method's headline figure had at any validation, for
-            sweeps; None without validation data.
+        objective: The smallest value that the method's headline figure had at a validation after
+            the first step, for sweeps; None without validation data.
         interrupted: Number of the signal that ended training early, if one did.
         requeued: Whether SLURM will start the job again.
     """

@@ -14,7 +14,9 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem aut
   color: #1b1f24; background: #fff }
 h2 { margin-top: 2.5rem } table { border-collapse: collapse }
 td, th { padding: .15rem .9rem .15rem 0; text-align: left; vertical-align: top }
-figure { display: inline-block; margin: .6rem 1.2rem .6rem 0 } figcaption { color: #57606a }
+td, p { overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
+figure { display: inline-block; margin: .6rem 1.2rem .6rem 0; max-width: 100% }
+figcaption { color: #57606a }
 .bad { color: #b42318 } rect { fill: #3b6ea5 } text { font-size: 11px; fill: #57606a }
 """
 
@@ -35,7 +37,8 @@ def as_page(reports: Sequence[DatasetReport], *, title: str) -> str:
     """The report as one HTML file."""
     body = "\n".join(part for report in reports for part in _section(report))
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n{body}\n</html>\n"
     )
 
@@ -95,7 +98,8 @@ def _histogram(values: Sequence[float], title: str) -> str:
         for n, count in enumerate(counts)
     )
     return (
-        f'<figure><svg width="{_WIDTH}" height="{_HEIGHT + 16}" role="img" aria-label="{title}">'
+        f'<figure><svg width="{_WIDTH}" height="{_HEIGHT + 16}" role="img" aria-label="{title}"'
+        f' viewBox="0 0 {_WIDTH} {_HEIGHT + 16}">'
         f"{bars}"
         f'<text x="0" y="{_HEIGHT + 13}">{low:.1f}</text>'
         f'<text x="{_WIDTH}" y="{_HEIGHT + 13}" text-anchor="end">{high:.1f}</text></svg>'

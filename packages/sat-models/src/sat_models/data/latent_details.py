@@ -28,6 +28,7 @@ class LatentDetails(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of the folder's layout.
         checkpoint: The autoencoder's checkpoint, as the experiment named it.
         autoencoder_fingerprint: Of its weights, by `sat_models.checkpoint.fingerprint`.
+        settings_fingerprint: Of all that the latents depend on besides their audio.
         sample_rate: Hz of the audio that was encoded.
         hop_length: Samples per latent frame.
         latent_dim: Channels of the latents.
@@ -41,6 +42,7 @@ class LatentDetails(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     checkpoint: str | None = None
     autoencoder_fingerprint: str | None = None
+    settings_fingerprint: str | None = None
     sample_rate: int | None = None
     hop_length: int | None = None
     latent_dim: int | None = None

@@ -100,7 +100,7 @@ class LatentDataset(ItemDataset):
         """What a run notes of the latents."""
         custom = {s.custom.path: s.custom.sha256 for s in self.sources if s.custom is not None}
         facts: list[tuple[str | int, ...]] = [
-            (s.id, s.facts.frames, s.details.autoencoder_fingerprint or "") for s in self.sources
+            (s.id, s.facts.frames, s.details.settings_fingerprint or "") for s in self.sources
         ]
         facts += [("custom", digest) for digest in custom.values()]
         folders = ", ".join(details.folder for details in self.details)

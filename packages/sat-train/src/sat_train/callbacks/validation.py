@@ -30,7 +30,8 @@ class Validation(StepCallback):
     Attributes:
         first: The figures before training, kept across resumed runs.
         last: The newest figures.
-        best: The smallest headline figure so far, resumed runs included.
+        best: The smallest headline figure of the model in training, resumed runs included; what it
+            was before training does not count.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class Validation(StepCallback):
             return
         self._validated = trainer.global_step
         figure = self.last[method.headline]
-        self.best = figure if self.best is None else min(self.best, figure)
+        if trainer.global_step > 0:
+            self.best = figure if self.best is None else min(self.best, figure)
         self.checkpoints.judge(trainer.global_step, figure)
         log_metrics(trainer, self.last)
         self.report.line(f"step {trainer.global_step}  {format_metrics(self.last)}")
