@@ -154,7 +154,7 @@ IN_GROUPS = [
     ("training/music_vae", "warmup_mode: full", "warmup_mode: fully", "warmup_mode"),
     ("model/stable_audio_2_0", "type: dit", "type: dti", "diffusion.type"),
     ("model/stable_audio_2_0", "use_snake: true", "use_snaek: true", "use_snaek"),
-    ("experiment/music_vae", "batch_size: 2", "batch_size: two", "batch_size"),
+    ("experiment/production_run", "batch_size: 8", "batch_size: eight", "batch_size"),
     ("dataset/music", "path: music/train", "path: 3", "datasets[0].path"),
 ]
 IN_MODEL = [
