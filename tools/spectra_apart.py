@@ -67,7 +67,8 @@ def mel_levels(clip: Array) -> Array:
     spectra = np.abs(np.fft.rfft(frames * np.hanning(SIZE))) / (SIZE / 4)
     bands = mel_bands(sample_rate=RATE, fft_size=SIZE, num_bands=BANDS).double().numpy()
     power = (spectra**2) @ (bands / bands.sum(1, keepdims=True)).T
-    return 10 * np.log10(power.clip(10 ** (FLOOR_DB / 10)))
+    levels: Array = 10 * np.log10(power.clip(10 ** (FLOOR_DB / 10)))
+    return levels
 
 
 def clips_of(folder: Path, *, seconds: float, count: int) -> list[Array]:
@@ -84,7 +85,8 @@ def _clip(path: Path, *, seconds: float, draw: np.random.Generator) -> Array:
         length = min(round(seconds * file.samplerate), file.frames)
         file.seek(int(draw.integers(file.frames - length + 1)))
         samples = torch.from_numpy(file.read(length, always_2d=True).mean(1))
-        return audio_functional.resample(samples, file.samplerate, RATE).numpy()
+        clip: Array = audio_functional.resample(samples, file.samplerate, RATE).numpy()
+        return clip
 
 
 def noises(clips: list[Array]) -> Iterator[tuple[str, list[Array]]]:

@@ -108,6 +108,9 @@ def test_validate_looks_for_files_when_asked(toy, write, here, capsys):
     assert err.startswith("a.toml:2:10: error[missing-path]: source: there is no ")
     assert f"= try: {here / 'clips'}" in err
     assert err.count("missing-path") == 3
+    assert "= note: sat-train writes it" not in err
+    assert run("validate", "--files", name, "--override", "weights=runs/x/latest") == 1
+    assert "= note: sat-train writes it" in capsys.readouterr().err
     (here / "clip").touch()
     (here / "gone.ckpt").touch()
     assert run("validate", "--files", name, "--override", "-sources") == 0

@@ -9,6 +9,8 @@ from sat_config.errors import Path, Problem, format_path
 from sat_config.layers import Folded
 from sat_config.schema import Slot
 
+_WRITTEN_LATER = "sat-train writes it with the first checkpoint of the run of that name"
+
 
 def missing(folded: Folded) -> Iterator[Problem]:
     """A problem for every file or folder to read that is not there."""
@@ -21,6 +23,7 @@ def missing(folded: Folded) -> Iterator[Problem]:
                     message=f"{format_path(path)}: there is no {name}",
                     found=name,
                     suggestion=_beside(name),
+                    note=_WRITTEN_LATER if os.path.basename(name) == "latest" else None,
                 )
                 yield diagnose.locate(folded, problem)
 
