@@ -289,7 +289,7 @@ def test_path_that_leads_nowhere_is_refused(top, word, message):
     [
         ("-labl", "-label"),
         ("-shape.aera", "-shape.area"),
-        ("parts[thrid].size=1", "parts[third]"),
+        ("parts[thirdd].size=1", "parts[third]"),
         ("+seed=1", "seed=1"),
         ("++shape.area=1", "shape.area=1"),
         ("~label", "-label"),

@@ -95,7 +95,6 @@ def test_rest_of_such_an_element_keeps_its_file(write):
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("dataset.datasets[0].path=x", "try: dataset.datasets.0.path=..."),
         ("dataset.datasets.7.path=x", "list index out of range"),
         ("name='a b", "name='a b"),
     ],
@@ -105,6 +104,16 @@ def test_word_that_hydra_cannot_take_is_shown_as_it_was_typed(at_root, word, tol
         compose(GROUPS, ["experiment=quickstart", word])
     assert told in str(caught.value)
     assert "+" not in str(caught.value)
+
+
+def test_index_in_brackets_is_taken_or_answered_with_the_form_that_is(at_root):
+    words = ["experiment=quickstart", "dataset.datasets[0].path=/music"]
+    try:
+        composed = compose(GROUPS, words)  # from Hydra 1.4 on
+    except sat_config.UserError as error:
+        assert "try: dataset.datasets.0.path=..." in str(error)
+    else:
+        assert composed.dataset.datasets[0].path == "/music"
 
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])
