@@ -174,6 +174,25 @@ def test_recover_with_another_optimizer_is_refused(autoencoder_document):
         run(autoencoder_document, max_steps=2, recover=True)
 
 
+def test_recover_says_so_before_another_optimizer_looks_at_the_state(autoencoder_document):
+    training = autoencoder_document["training"]
+    del training["learning_rate"]
+    momentum = {"type": "SGD", "config": {"lr": 1e-3, "momentum": 0.9}}
+    training["optimizer_configs"] = {"autoencoder": {"optimizer": momentum}}
+    run(autoencoder_document, max_steps=1)
+    training["optimizer_configs"]["autoencoder"]["optimizer"] = {"type": "Adam", "config": {}}
+    with pytest.raises(UserError, match=r"continue with Adam: .* the state of SGD\."):
+        run(autoencoder_document, max_steps=2, recover=True)
+
+
+def test_checkpoint_that_does_not_name_its_optimizers_is_continued(autoencoder_document):
+    first = run(autoencoder_document, max_steps=1)
+    content = torch.load(first.checkpoint, weights_only=True)
+    del content["sat"]["optimizers"]
+    torch.save(content, first.checkpoint)
+    assert run(autoencoder_document, max_steps=2, recover=True).step == 2
+
+
 @pytest.mark.parametrize("after", [None, "ExponentialLR"])
 def test_recover_with_another_scheduler_is_refused(autoencoder_document, after):
     training = autoencoder_document["training"]

@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sat_config import Experiment
+from sat_config import Experiment, UserError
 from sat_models.build import load_builtin, missing_builder
 from sat_models.data.ledger import Ledger
 from sat_train.demo import Demo
@@ -98,6 +98,7 @@ class Method(pl.LightningModule, ABC):
         batch_number: That of the current batch among those of all processes.
         rng: Source of what is drawn in Python.
         callbacks: What the trainer is to call around its steps, in this order.
+        stored_optimizers: What kinds a checkpoint holds the state of, once one has been opened.
         last: What became of the last batch; None before the first.
     """
 
@@ -112,6 +113,7 @@ class Method(pl.LightningModule, ABC):
         self.batch_number = 0
         self.rng = Random(settings.seed)
         self.callbacks: list[pl.Callback] = []
+        self.stored_optimizers: Sequence[str] | None = None
         self.last: Step | None = None
         self._updaters: list[Updater] = []
         self._accumulated = 0
@@ -231,13 +233,32 @@ class Method(pl.LightningModule, ABC):
             torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """One optimizer per part, with or without a scheduler."""
+        """One optimizer per part, with or without a scheduler.
+
+        Raises:
+            UserError: The checkpoint that training is to continue from holds the state of others.
+        """
         self._updaters = [self.build_updater(part) for part in self.parts]
+        kinds = self.optimizer_kinds()
+        if self.stored_optimizers not in (None, kinds):
+            raise UserError(
+                f"training cannot continue with {', '.join(kinds)}: the checkpoint holds the state"
+                f" of {', '.join(self.stored_optimizers or ())}. Set optimizer and scheduler back,"
+                " or start from the weights alone: recover = false, and pretrained_ckpt_path"
+            )
         schedulers = [updater.scheduler for updater in self._updaters]
         return (
             [updater.optimizer for updater in self._updaters],
             [scheduler for scheduler in schedulers if scheduler is not None],
         )
+
+    def optimizer_kinds(self) -> list[str]:
+        """The kind of each optimizer, with its scheduler's."""
+        return [
+            type(each.optimizer).__name__
+            + (f" with {type(each.scheduler).__name__}" if each.scheduler else "")
+            for each in self._updaters
+        ]
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """The callbacks of the run."""

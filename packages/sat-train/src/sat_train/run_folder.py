@@ -189,8 +189,8 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove the unfinished files of a process that was killed; ours is the only one here."""
-        for path in self.path.rglob(".*.tmp"):
-            path.unlink(missing_ok=True)
+        for path in list(self.path.rglob(".*.tmp")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def set_aside(self, *, step: int) -> Path:
         """Copy what an earlier start of the same run said of itself to a folder of its own."""

@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DeepSpeedStrategy
 
-from sat_config import UserError
 from sat_train.callbacks.base import StepCallback
 from sat_train.errors import DivergedError
 from sat_train.family import Method
@@ -61,7 +60,6 @@ class Checkpoints(StepCallback):
         self.writer: CheckpointWriter | None = None
         self.newest: Path | None = None
         self.best: tuple[int, float] | None = None
-        self._optimizers: list[str] | None = None
         self._saved = -1
         self._saved_at = time.monotonic()
         self._batches = 0
@@ -76,18 +74,7 @@ class Checkpoints(StepCallback):
         self.writer.on_written = self._written
 
     def on_start(self, trainer: pl.Trainer, method: Method) -> None:
-        """Where a resumed run starts there is a checkpoint already, and step 0 needs none.
-
-        Raises:
-            UserError: The checkpoint holds the state of other optimizers or schedulers.
-        """
-        made = _names(trainer)
-        if self._optimizers not in (None, made):
-            raise UserError(
-                f"training cannot continue with {', '.join(made)}: the checkpoint holds the state"
-                f" of {', '.join(self._optimizers or ())}. Set optimizer and scheduler back, or"
-                " start from the weights alone: recover = false, and pretrained_ckpt_path"
-            )
+        """Where a resumed run starts there is a checkpoint already, and step 0 needs none."""
         self._saved = trainer.global_step
         self._saved_at = time.monotonic()
         self._batches = method.batches_seen
@@ -159,7 +146,7 @@ class Checkpoints(StepCallback):
             "version": FORMAT_VERSION,
             "config": self.config,
             "batches": pl_module.batches_seen,
-            "optimizers": _names(trainer),
+            "optimizers": pl_module.optimizer_kinds(),
         }
 
     def on_load_checkpoint(
@@ -167,7 +154,7 @@ class Checkpoints(StepCallback):
     ) -> None:
         """Continue counting batches where the checkpoint left off."""
         assert isinstance(pl_module, Method)
-        self._optimizers = checkpoint["sat"]["optimizers"]
+        pl_module.stored_optimizers = checkpoint["sat"].get("optimizers")
         pl_module.batches_seen = checkpoint["sat"]["batches"]
 
     def _save_folder(self, trainer: pl.Trainer, path: Path) -> None:
@@ -197,15 +184,3 @@ class Checkpoints(StepCallback):
             superseded += [old for old in regular[max(self.keep, 1) :] if old not in (best, path)]
         for old in superseded:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-
-
-def _names(trainer: pl.Trainer) -> list[str]:
-    """What kinds of optimizers there are, and of schedulers."""
-    schedulers = {
-        id(config.scheduler.optimizer): f" with {type(config.scheduler).__name__}"
-        for config in trainer.lr_scheduler_configs
-    }
-    return [
-        type(optimizer).__name__ + schedulers.get(id(optimizer), "")
-        for optimizer in trainer.optimizers
-    ]
