@@ -10,6 +10,7 @@ from sat_models.data.build import build_dataset
 from sat_models.data.dataset import Draw
 from sat_models.data.latent_details import check_latents, read_details, read_manifest
 from sat_models.data.ledger import Ledger
+from sat_models.data.storage import LocalStorage
 from sat_models.errors import DataError
 
 RATE, HOP, DIM, FRAMES = 8000, 100, 4, 20
@@ -155,7 +156,7 @@ def test_damaged_manifest_names_the_line(folder):
     with (folder / "manifest.jsonl").open("a") as file:
         file.write('{"id": "x"')
     with pytest.raises(DataError, match=r"manifest\.jsonl, line 3: "):
-        read_manifest(folder)
+        read_manifest(LocalStorage(str(folder)))
 
 
 def test_check_latents_says_everything_that_differs(folder):

@@ -1,6 +1,7 @@
 """Tar shards as webdataset reads them, and folders as stable-audio-tools does."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from sat_config.audio.dataset import LatentFolder, PreEncodedNode, ShardFolder, WebDatasetNode
 from sat_models.data.build import build_dataset
 from sat_models.data.ledger import Ledger
+from sat_models.errors import DataError
 from sat_preencode import StoreError
 from sat_preencode.cli import main
 
@@ -48,6 +50,19 @@ def test_shards_are_a_webdataset(world):
     assert samples.keys() == arrays.keys()
     for name, sample in samples.items():
         np.testing.assert_array_equal(sample.values.numpy(), arrays[name])
+
+
+def test_webdataset_reader_takes_what_the_manifest_lists_and_nothing_else(world):
+    world.preencode()
+    node = WebDatasetNode(
+        datasets=(ShardFolder(id="x", path=str(world.latents)),), pre_encoded=True
+    )
+    names = read(node).keys()
+    shutil.copy(world.latents / "000000.tar", world.latents / "000009.tar")
+    assert read(node).keys() == names
+    (world.latents / "manifest.jsonl").unlink()
+    with pytest.raises(DataError, match="has not finished there"):
+        read(node)
 
 
 def test_layout_of_sat_has_files_that_the_manifest_lists(world):

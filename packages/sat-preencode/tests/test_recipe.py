@@ -236,6 +236,45 @@ def test_corrupt_file_is_named_and_left_out_and_the_others_are_whole(world, capl
     assert world.stored() == reference
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_file_that_changes_after_the_plan_is_neither_encoded_nor_given_up(world, monkeypatch, gone):
+    path, settle = world.root / "audio/a.wav", LatentStore.settle
+    whole = path.read_bytes()
+
+    def settle_and_change(self, plan, *, shard_size):
+        shards = settle(self, plan, shard_size=shard_size)
+        path.unlink()
+        if not gone:
+            world.add_clip("a.wav", 2000, seed=9)
+        return shards
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LatentStore, "settle", settle_and_change)
+        with pytest.raises(StoreError, match=r"a\.wav has changed or gone since it was looked at"):
+            world.preencode()
+    path.write_bytes(whole)
+    result = world.preencode()
+    assert (result.items, result.unreadable, result.complete) == (9, 0, True)
+
+
+def test_file_that_is_listed_twice_is_encoded_once(world):
+    (world.root / "audio/filelist.txt").write_text("a.wav\n./a.wav\nd.wav\na.wav\n")
+    assert world.preencode().items == 5
+    assert [entry["id"] for entry in world.manifest()] == [*NINE[:4], NINE[8]]
+
+
+def test_bad_items_of_an_earlier_run_count_as_well(world):
+    path = world.root / "audio/a.wav"
+    samples, rate = soundfile.read(path)
+    samples[300] = math.nan
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    for _ in range(2):
+        with pytest.raises(DataError, match="1 of 3 files cannot be used"):
+            world.preencode(max_bad_share=0.1)
+        assert not (world.latents / "manifest.jsonl").exists()
+    assert world.preencode(max_bad_share=0.5).complete
+
+
 def test_file_with_a_bad_place_loses_only_the_items_there(world, caplog):
     path = world.root / "audio/a.wav"
     samples, rate = soundfile.read(path)

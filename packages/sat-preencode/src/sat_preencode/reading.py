@@ -14,6 +14,7 @@ from torch import Tensor
 from sat_models.audio import AudioLike, read_audio
 from sat_models.errors import AudioError, DataError
 from sat_models.models.chunks import Chunk
+from sat_preencode.errors import StoreError
 from sat_preencode.plan import PlannedItem
 
 
@@ -142,7 +143,24 @@ def _read_part(
         except (AudioError, DataError) as error:
             reason = str(error).removeprefix(f"{planned.source.path}: ")
             bad.append(BadRead(planned, reason, offset))
+    _check_unchanged(windows)
     return ReadPart(batch, windows, audio, metadata, tuple(bad), last)
+
+
+def _check_unchanged(windows: tuple[Window, ...]) -> None:
+    """A file that is not what the plan describes is neither encoded nor given up.
+
+    Raises:
+        StoreError: One has changed or gone.
+    """
+    for source in {
+        window.planned.source.path: window.planned.source for window in windows
+    }.values():
+        if source.audio.has_changed():
+            raise StoreError(
+                f"{source.path} has changed or gone since it was looked at. What is finished is"
+                " kept; give the same command again, once the file is what it should be"
+            )
 
 
 def _described(

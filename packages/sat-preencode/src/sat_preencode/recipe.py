@@ -1,6 +1,6 @@
 """The recipe: from an experiment to a latent folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,8 +86,8 @@ def preencode(
         )
         if stop():  # perhaps before all files were looked at, so their share of bad ones is unknown
             return _result(encoder, store.folder)
-        files = len(sources) + ledger.num_files
-        _check_bad_share(experiment, ledger, files=files)
+        files = len(sources) + len(ledger.files)
+        _check_bad_share(experiment, ledger, ledger.files, files=files)
         plan = plan_items(
             sources,
             cutting=_cutting(encoder),
@@ -101,7 +101,8 @@ def preencode(
         work.encode_missing(
             encoder, ledger=ledger, reporter=reporter, num_workers=experiment.num_workers
         )
-        _check_bad_share(experiment, ledger, files=files)
+        bad = ledger.files | work.unreadable_files
+        _check_bad_share(experiment, ledger, bad, files=files)
         complete = not stop() and work.finish()
     return _result(encoder, store.folder, work, complete=complete)
 
@@ -121,10 +122,12 @@ def _result(
     )
 
 
-def _check_bad_share(experiment: AudioExperiment, ledger: Ledger, *, files: int) -> None:
+def _check_bad_share(
+    experiment: AudioExperiment, ledger: Ledger, bad: Collection[str], *, files: int
+) -> None:
     """Stop where more of the files are bad than the experiment bears."""
-    bad, share = ledger.num_files, experiment.max_bad_share
-    Tally(ledger, items=files - bad, max_bad_share=share).check_opened(bad=bad)
+    tally = Tally(ledger, items=files - len(bad), max_bad_share=experiment.max_bad_share)
+    tally.check_opened(bad=len(bad))
 
 
 def _details(experiment: AudioExperiment, table: Preencode, encoder: Encoder) -> Details:

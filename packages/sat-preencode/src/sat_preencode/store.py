@@ -279,6 +279,8 @@ class ShardWriter:
         self._entries: list[Entry] = []
         self._left_out: list[LeftOut] = []
         with explained(store.folder):
+            # What an earlier making of this shard said does not vouch for this one.
+            record_path(store.folder, shard.number).unlink(missing_ok=True)
             self._container = begin_container(
                 store.folder, number=shard.number, layout=store.details.layout
             )

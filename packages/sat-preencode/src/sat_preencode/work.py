@@ -69,6 +69,11 @@ class Work:
         return sum(len(record.left_out) for record in self.finished.values())
 
     @property
+    def unreadable_files(self) -> set[str]:
+        """The files of these items."""
+        return {left.path for record in self.finished.values() for left in record.left_out}
+
+    @property
     def samples(self) -> int:
         """Samples of audio in finished shards."""
         entries = (entry for record in self.finished.values() for entry in record.entries)

@@ -1,5 +1,6 @@
 """Audio files in folders."""
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,6 +51,11 @@ class AudioFile(AudioSource):
     def path(self) -> str:
         """The file itself."""
         return f"{self.root}/{self.relpath}"
+
+    def has_changed(self) -> bool:
+        """Whether its size or time of change is another one by now, or it has gone."""
+        now = LocalStorage(self.root).stat(self.relpath)
+        return (now.size, now.stamp) != (self.size, self.stamp)
 
     def open(self) -> Clip:
         """The file, with what lies beside it."""
@@ -165,7 +171,7 @@ def _listed(folder: Folder) -> list[Found]:
     try:
         storage = LocalStorage(folder.path)
         if (names := read_filelist(Path(folder.path), folder.filelist_path)) is not None:
-            return [storage.stat(name) for name in names]
+            return [storage.stat(name) for name in dict.fromkeys(map(posixpath.normpath, names))]
         found = storage.find(AUDIO_SUFFIXES)
     except DataError as error:
         raise DataError(f"dataset {folder.id!r}: {error}") from error

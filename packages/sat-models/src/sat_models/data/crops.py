@@ -82,6 +82,10 @@ class AudioSource(ABC):
     def path(self) -> str:
         """Where it is, for messages and metadata."""
 
+    def has_changed(self) -> bool:
+        """Whether it is no longer what was found; where a place cannot be asked, it has not."""
+        return False
+
     @abstractmethod
     def open(self) -> Clip:
         """Get it.

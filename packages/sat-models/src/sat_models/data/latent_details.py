@@ -119,21 +119,23 @@ def details_in(storage: Storage) -> LatentDetails:
     return msgspec.structs.replace(details, folder=storage.location)
 
 
-def read_manifest(folder: str | Path) -> list[LatentEntry]:
+def read_manifest(storage: Storage) -> list[LatentEntry]:
     """Read the list of a folder's items.
 
     Raises:
         DataError: There is none yet, it lists nothing, or a line is damaged.
     """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
+    path = storage.where(MANIFEST)
+    try:
+        content = storage.read(MANIFEST, 0, None)
+    except OSError as error:
         raise DataError(
-            f"{folder} has no {MANIFEST}: sat-preencode has not finished there. Run it again with"
-            " the same file (sat-preencode FILE): it continues where it stopped"
-        )
+            f"{storage.location} has no {MANIFEST}: sat-preencode has not finished there. Run it"
+            " again with the same file (sat-preencode FILE): it continues where it stopped"
+        ) from error
     decoder = msgspec.json.Decoder(LatentEntry)
     entries = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             entries.append(decoder.decode(line))
         except msgspec.MsgspecError as error:

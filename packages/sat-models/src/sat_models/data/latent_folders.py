@@ -71,7 +71,7 @@ def _ours(
 ) -> Iterator[LatentSource]:
     storage = LocalStorage(folder.path)
     codes = bool(details.dtype and details.dtype.startswith("int"))
-    for entry in read_manifest(folder.path):
+    for entry in read_manifest(storage):
         yield LatentSource(
             id=entry.id,
             dataset=folder.id,

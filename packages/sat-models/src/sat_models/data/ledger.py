@@ -31,9 +31,9 @@ class Ledger:
         self._warned: set[str] = set()
 
     @property
-    def num_files(self) -> int:
+    def files(self) -> frozenset[str]:
         """Files that this process has written down."""
-        return len(self._warned)
+        return frozenset(self._warned)
 
     def record(self, file: str | Path, reason: str, offset: int | None = None) -> None:
         """Write one failure down; warn about a file the first time this process meets it.

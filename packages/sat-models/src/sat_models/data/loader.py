@@ -53,7 +53,7 @@ def build_loader(
     Raises:
         DataError: The dataset has nothing to yield.
     """
-    known = ledger.num_files
+    known = len(ledger.files)
     dataset = build_dataset(
         node,
         sample_rate=experiment.sample_rate,
@@ -66,7 +66,7 @@ def build_loader(
     if not isinstance(dataset, ItemDataset):
         raise TypeError(f"{type(dataset).__name__} must derive from {ItemDataset.__name__}")
     tally = Tally(ledger, items=len(dataset), max_bad_share=experiment.max_bad_share)
-    tally.check_opened(bad=ledger.num_files - known)
+    tally.check_opened(bad=len(ledger.files) - known)
     batches: Sampler[list[Draw]]
     if training:
         batches = EpochStream(

@@ -11,7 +11,7 @@ from sat_models.data.captions import parse_caption
 from sat_models.data.crops import AudioCrops, AudioSource, Clip, Form
 from sat_models.data.custom import CustomModule, custom_module
 from sat_models.data.dataset import ItemDataset
-from sat_models.data.latent_details import check_alike, details_in
+from sat_models.data.latent_details import FORMAT, check_alike, details_in, read_manifest
 from sat_models.data.latent_files import LatentSource, Span
 from sat_models.data.latents import LatentDataset, common_length, within
 from sat_models.data.ledger import Ledger
@@ -179,11 +179,25 @@ def _shards(
             raise DataError(f"dataset {entry.id!r} has neither s3_path nor path: give one of them")
         storage = storage_for(location, profile=entry.profile)
         custom = custom_module(entry.custom_metadata_module)
+        listed = _listed(storage) if node.pre_encoded else None
         for found, shard in list_shards(storage, latents=node.pre_encoded):
+            if listed is not None and found.name not in listed:
+                continue
             if isinstance(shard, Exception):
                 ledger.record(storage.where(found.name), str(shard))
             else:
                 yield entry, storage, custom, found, shard
+
+
+def _listed(storage: Storage) -> set[str] | None:
+    """The shards that belong to a folder of ours, where unfinished and old ones may lie as well.
+
+    Raises:
+        DataError: It is not finished.
+    """
+    if details_in(storage).format != FORMAT:
+        return None
+    return {entry.file for entry in read_manifest(storage)}
 
 
 def _audio_of(
