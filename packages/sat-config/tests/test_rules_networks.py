@@ -8,6 +8,7 @@ from sat_config.audio import lm, transformer, unet
 from sat_config.audio.diffusion import DiffusionUncondNode, DistributionShift
 from sat_config.audio.diffusion_autoencoder import DiffusionAutoencoderConfig
 from sat_config.audio.lm import LMModelConfig
+from sat_config.audio.rules_diffusion import rotary_width
 
 ADP = {
     "in_channels": 2,
@@ -31,6 +32,14 @@ DAU1D = {
 }
 PATCHED = {"type": "patched", "config": {"channels": 2, "patch_size": 4}}
 SMALL = {"in_channels": 4, "embed_dim": 64, "num_heads": 2}
+
+
+@pytest.mark.parametrize(("width", "heads"), [(64, 2), (100, 2), (96, 3), (31, 1)])
+def test_number_of_heads_that_is_advised_divides_the_width(width, heads):
+    config = {**SMALL, "embed_dim": width, "num_heads": width}
+    node = read({"type": "dit", "config": config}, DiffusionUncondNode)
+    (broken,) = rotary_width(node.config)
+    assert broken.fix == str(heads)
 
 
 @pytest.mark.parametrize(

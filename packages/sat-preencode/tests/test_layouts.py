@@ -11,7 +11,7 @@ from sat_config.audio.dataset import LatentFolder, PreEncodedNode, ShardFolder, 
 from sat_models.data.build import build_dataset
 from sat_models.data.ledger import Ledger
 from sat_models.errors import DataError
-from sat_preencode import StoreError
+from sat_preencode import PreencodeError, StoreError
 from sat_preencode.cli import main
 
 
@@ -63,6 +63,12 @@ def test_webdataset_reader_takes_what_the_manifest_lists_and_nothing_else(world)
     (world.latents / "manifest.jsonl").unlink()
     with pytest.raises(DataError, match="has not finished there"):
         read(node)
+
+
+@pytest.mark.parametrize(("key", "value"), [("dtype", "bfloat16"), ("latent", "mean_scale")])
+def test_layout_of_sat_keeps_only_what_sat_can_read(world, key, value):
+    with pytest.raises(PreencodeError, match=f'preencode.{key} "{value}" is nothing'):
+        world.preencode(**world.with_table(format="sat", **{key: value}))
 
 
 def test_layout_of_sat_has_files_that_the_manifest_lists(world):

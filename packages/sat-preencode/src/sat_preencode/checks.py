@@ -12,7 +12,7 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
     """The experiment, which has to be one on audio, and its `preencode` table.
 
     Raises:
-        PreencodeError: It is not, or has none.
+        PreencodeError: It is not, or has none, or one whose settings do not go together.
         UnsupportedError: A setting is made that nothing here acts on.
     """
     if not isinstance(experiment, AudioExperiment):
@@ -21,6 +21,13 @@ def preencode_table(experiment: Experiment) -> tuple[AudioExperiment, Preencode]
         raise PreencodeError(
             "the experiment has no [preencode] table; add\n\n"
             '[preencode]\noutput_path = "latents"\ncheckpoint = "runs/NAME/latest"'
+        )
+    table = experiment.preencode
+    if table.format == "sat" and (table.dtype == "bfloat16" or table.latent == "mean_scale"):
+        key = "dtype" if table.dtype == "bfloat16" else "latent"
+        raise PreencodeError(
+            f'preencode.format is "sat", and preencode.{key} "{getattr(table, key)}" is nothing'
+            f' that stable-audio-tools can read back; choose another {key}, or format = "wds"'
         )
     refuse_unsupported(experiment, set(experiment.__struct_fields__) - {"runtime"}, where="")
     return experiment, experiment.preencode

@@ -87,12 +87,18 @@ def rotary_width(node: TransformerOptions) -> Iterator[Broken]:
         yield Broken(
             f"heads are {node.width} / {node.num_heads} = {node.head_width} wide; {least}",
             ("num_heads",),
-            str(max(1, node.width // LEAST_ROTARY_WIDTH)),
+            str(_most_heads(node.width)),
         )
     else:
         yield Broken(
             f"heads are {node.head_width} wide; {least}", ("dim_heads",), str(LEAST_ROTARY_WIDTH)
         )
+
+
+def _most_heads(width: int) -> int:
+    """The largest number of heads of equal width that rotary positions can work on."""
+    most = max(1, width // LEAST_ROTARY_WIDTH)
+    return next(heads for heads in range(most, 0, -1) if width % heads == 0)
 
 
 @rule("SAT-E022", on=DiTConfig, reads=("project_cond_tokens", "cond_token_dim", "num_heads"))

@@ -70,9 +70,11 @@ class MultiConditioner(nn.Module):
         key = name if name in item else self.default_keys.get(name, name)
         if key not in item:
             tried = f"{name!r}" if key == name else f"{name!r} nor its default {key!r}"
+            of = f"{item['path']}" if "path" in item else "an item"
             raise ConditionError(
-                f"the metadata of an item has no {tried}; it has"
-                f" {', '.join(map(repr, item)) or 'nothing'}"
+                f"the metadata of {of} has no {tried}; it has"
+                f" {', '.join(map(repr, item)) or 'nothing'}. A caption lies beside its file:"
+                " song.txt (the prompt) or song.json (any keys) for song.flac"
             )
         value = item[key]
         return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
