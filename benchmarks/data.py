@@ -205,7 +205,7 @@ def sat_loader(folder: Path, *, crop: int, rate: int, workers: int, seed: int) -
 def whole_file_reader() -> str:
     """What torchaudio reads with; gives it soundfile where torchcodec does not load."""
     try:
-        from torchcodec.decoders import AudioDecoder  # noqa: F401
+        from torchcodec.decoders import AudioDecoder  # noqa: F401 - does it load?
     except (ImportError, RuntimeError):
 
         def load(path: str, **_: object) -> tuple[torch.Tensor, int]:

@@ -269,7 +269,7 @@ def run_sat(folder: Path, sat: Path | None) -> None:
     from stable_audio_tools.models.utils import copy_state_dict, load_ckpt_state_dict
 
     try:
-        from torchcodec.decoders import AudioDecoder  # noqa: F401
+        from torchcodec.decoders import AudioDecoder  # noqa: F401 - does it load?
     except (ImportError, RuntimeError):
 
         def load(path: str, **_: object) -> tuple[torch.Tensor, int]:

@@ -232,7 +232,7 @@ def batches(kind: str, generator: torch.Generator) -> tuple[Batch, tuple]:
 
 def build_ours(document: dict) -> pl.LightningModule:
     """Our training method."""
-    import sat_models.builtin  # noqa: F401
+    import sat_models.builtin  # noqa: F401 - builders, where it is on a path, not installed
     import sat_train.audio.builders  # noqa: F401 - the packages may be on the path, uninstalled
     from sat_models.build import build_model
     from sat_train.family import build_training
@@ -252,7 +252,7 @@ def build_theirs(document: dict) -> pl.LightningModule:
         transformer = model.lm.backbone.model
         forward = transformer.forward
 
-        def without_masks(x, *, mask, prepend_mask, **rest):  # noqa: ANN001, ANN003, ANN202
+        def without_masks(x, *, mask, prepend_mask, **rest):  # noqa: ANN001, ANN003, ANN202 - SAT's call
             return forward(x, **rest)
 
         transformer.forward = without_masks

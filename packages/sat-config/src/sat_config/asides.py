@@ -123,7 +123,7 @@ def inert_keys(value: Any, slot: Slot, path: Path, folded: Folded) -> Iterator[P
             yield from inert_keys(item, child, here, folded)
 
 
-def _plain(default: Any) -> Any:  # noqa: ANN401
+def _plain(default: Any) -> Any:  # noqa: ANN401 - a field's default, of any type
     """A default as a stored document has it."""
     return encode.without_none(msgspec.to_builtins(default))
 

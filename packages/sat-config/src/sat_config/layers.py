@@ -429,7 +429,7 @@ class _Merge:
             self.elements(value, trace.children[key], path)
         return value
 
-    def elements(self, value: Any, trace: Trace, path: Path) -> None:  # noqa: ANN401
+    def elements(self, value: Any, trace: Trace, path: Path) -> None:  # noqa: ANN401 - any node
         """Note who each part of a list in composed data is from."""
         parts: Iterable[tuple[str | int, Any]] = value.items() if isinstance(value, dict) else ()
         for key, part in enumerate(value) if isinstance(value, list) else parts:
